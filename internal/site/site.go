@@ -1,0 +1,121 @@
+// Package site is the contract of a place where environments run: the local
+// site, AWS, and the reference site in memory. Rollouts and migrations know
+// nothing else of a site. Suite sitetest is the contract as tests; every site
+// passes it.
+//
+// It may be imported by rollout, migrate, engine and by the sites themselves;
+// it imports only pure packages.
+package site
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+
+	"godwit/internal/fleet"
+	"godwit/internal/landscape"
+)
+
+// What an error of a site means. Anything else is a failure that may pass:
+// the caller may try again.
+var (
+	// ErrNotFound: the environment, service or release does not exist here.
+	ErrNotFound = errors.New("not found")
+	// ErrUnready: an instance ended, or did not become ready in time. Trying
+	// again with the same release does not help.
+	ErrUnready = errors.New("not ready")
+	// ErrUnsupported: this site cannot do it; see Abilities.
+	ErrUnsupported = errors.New("not supported by this site")
+	// ErrInvalid: the request contradicts itself; nothing was done.
+	ErrInvalid = errors.New("invalid request")
+)
+
+// Site runs environments. Every method is idempotent: called again after a
+// crash with the same arguments it completes what was begun. Every method
+// returns soon after its context ends.
+type Site interface {
+	// Abilities say what this site can do; nobody asks for its name.
+	Abilities() Abilities
+
+	// Apply makes an environment as the landscape declares it: its network,
+	// its edges, its databases. It leaves instances alone. A database that is
+	// no longer declared is left alone too, and reported by Observe.
+	Apply(ctx context.Context, l *landscape.Landscape, environment string) error
+
+	// Observe reports an environment as it is now. ErrNotFound when it is not there.
+	Observe(ctx context.Context, environment string) (Environment, error)
+
+	// Launch brings the instances of a release up to release.Count and waits
+	// until all are ready; they get no traffic yet. On error, ErrUnready
+	// included, what was launched stays for Retire.
+	Launch(ctx context.Context, release fleet.Release) error
+
+	// Shift sets the share of new requests that each release gets, atomically:
+	// from outside and from the other services of the environment. ErrInvalid
+	// when a release above weight 0 has no ready instance or all weights are 0.
+	Shift(ctx context.Context, environment, service string, weights fleet.Weights) error
+
+	// Drain waits until a release, at weight 0, has no request in flight.
+	// ErrInvalid when it still has weight.
+	Drain(ctx context.Context, environment, service string, release int) error
+
+	// Retire ends the instances of a release, gracefully first. No error when
+	// there are none. ErrInvalid when it still has weight.
+	Retire(ctx context.Context, environment, service string, release int) error
+
+	// Remove ends an environment and all that is in it, databases included.
+	// No error when it is not there.
+	Remove(ctx context.Context, environment string) error
+}
+
+// Abilities of a site.
+type Abilities struct {
+	Isolation string // "namespaces", "vpc", "none"
+	Relay     bool   // implements Relayer
+}
+
+// Environment is an environment as observed.
+type Environment struct {
+	Name      string        `json:"name"`
+	Network   netip.Prefix  `json:"network"`
+	Databases []Database    `json:"databases"`
+	Fleets    []fleet.Fleet `json:"fleets"`
+}
+
+// Database as observed.
+type Database struct {
+	Name    string         `json:"name"`
+	Address netip.AddrPort `json:"address"` // inside the environment
+	Ready   bool           `json:"ready"`
+	Reason  string         `json:"reason,omitempty"`
+}
+
+// DatabaseAccess is how the engine itself reaches a database of an environment
+// as its administrator.
+type DatabaseAccess struct {
+	URL   string // postgres://admin:…@address:5432/name; the address means something only to Dial
+	Owner string // the role that owns the application's objects
+	Dial  func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Administrator is implemented by sites whose databases the engine can reach.
+type Administrator interface {
+	Database(ctx context.Context, environment, database string) (DatabaseAccess, error)
+}
+
+// Relay is the opening in the isolation that a migration needs: what a VPN is on AWS.
+type Relay struct {
+	Source string // host:port at which the environment's database finds the source's
+	Target string // host:port at which the source's database finds the environment's
+}
+
+// Relayer is implemented by sites that open relays.
+type Relayer interface {
+	// OpenRelay opens the way between one database of an environment and the
+	// source's database at sourceAddress (host:port), both ways, for nobody
+	// else. It survives the engine. Opening it again returns the same.
+	OpenRelay(ctx context.Context, environment, database, sourceAddress string) (Relay, error)
+	// CloseRelay closes it. No error when it is not open.
+	CloseRelay(ctx context.Context, environment, database string) error
+}
