@@ -1,5 +1,7 @@
 package journal
 
+import "maps"
+
 // Notes are what the steps of a run tell each other and a restarted engine:
 // small strings by name, written down together with the result of the step
 // that set them.
@@ -17,3 +19,6 @@ func (n *Notes) Set(name, value string) {
 	}
 	n.values[name] = value
 }
+
+// all returns a copy of the notes, as they are written down.
+func (n *Notes) all() map[string]string { return maps.Clone(n.values) }

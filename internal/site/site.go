@@ -119,3 +119,13 @@ type Relayer interface {
 	// CloseRelay closes it. No error when it is not open.
 	CloseRelay(ctx context.Context, environment, database string) error
 }
+
+// Isolation is the outcome of sending real packets over every ordered pair of
+// instances, databases, environments and the host.
+type Isolation struct {
+	Pairs   int
+	Allowed int      // came through, as declared
+	Denied  int      // did not, as declared
+	Wrong   int      // the other way round
+	Details []string // what was wrong
+}

@@ -1,0 +1,45 @@
+# make demo   all set-up included; the move, live, with a report at the end
+# make test   all set-up included; the whole test suite
+
+SHELL    := /bin/bash
+GO       ?= go
+DURATION ?= 20s
+RATE     ?= 300
+RUNS     ?= 20
+export GOFLAGS ?= -buildvcs=auto
+
+.PHONY: build setup demo demos test test-isolation lint fuzz bench clean
+
+build: ## the one binary
+	$(GO) build -o bin/godwit ./cmd/godwit
+
+setup: build ## what the machine lacks: Postgres; says what else is missing
+	./bin/godwit setup
+
+demo: setup ## the nonstop move, end to end
+	./bin/godwit demo --duration $(DURATION) --rate $(RATE) --rollback --report .
+
+demos: setup ## RUNS demos in a row, summed up
+	./scripts/demos $(RUNS) $(DURATION) $(RATE)
+
+test: setup ## everything; fails on a skip that .ci/skips does not expect
+	./scripts/gotest ./...
+
+test-isolation: setup ## what needs namespaces, for running as root and as an ordinary user
+	./scripts/gotest ./internal/site/local/... ./internal/door/... ./internal/relay/...
+
+lint: ## formatting, vet, static analysis, and the build where Linux is not
+	@test -z "$$(gofmt -l cmd internal examples scripts)" || { echo "not gofmt-ed:"; gofmt -l cmd internal examples scripts; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	GOOS=darwin $(GO) build -o /dev/null ./cmd/godwit
+	bash -n scripts/gotest scripts/demos .ci/run
+
+fuzz: ## every fuzz target for a minute
+	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 60s ./internal/landscape
+
+bench: setup ## speed claims, as ratios against a peer in the same run
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf bin report.html report.json

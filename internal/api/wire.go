@@ -1,0 +1,213 @@
+// Package api is the engine's HTTP API: wire types and handlers. Long
+// operations answer with a stream of JSON lines: events while they run, then
+// exactly one line with the result or the error. The engine is behind the
+// Engine interface, so api imports no doing package; api/client speaks the same
+// types from the other end.
+package api
+
+import (
+	"time"
+
+	"godwit/internal/journal"
+	"godwit/internal/landscape"
+	"godwit/internal/plan"
+	"godwit/internal/site"
+)
+
+// Landscape is a landscape as a client hands it over: the bytes, where they
+// came from, and the values of the environment variables they refer to.
+type Landscape struct {
+	Dir   string            `json:"dir" doc:"absolute directory that images and builds are relative to"`
+	Files []File            `json:"files"`
+	Env   map[string]string `json:"env,omitempty" doc:"values of the env.NAME references"`
+}
+
+// File is one landscape file.
+type File struct {
+	Name  string `json:"name"`
+	Bytes []byte `json:"bytes"`
+}
+
+// UpRequest brings a landscape up. Listen and Isolation count the first time;
+// afterwards "" means as before, and another value is refused.
+type UpRequest struct {
+	Landscape Landscape `json:"landscape"`
+	Listen    string    `json:"listen,omitempty" doc:"host:port of the gateway"`
+	Isolation string    `json:"isolation,omitempty" enum:"namespaces,none,"`
+	Approve   bool      `json:"approve,omitempty" doc:"allow changes that a protected environment refuses"`
+}
+
+// UpResult says what was done.
+type UpResult struct {
+	Plan    plan.Plan `json:"plan"`
+	Gateway string    `json:"gateway" doc:"address the gateway listens on"`
+	Routes  []Route   `json:"routes"`
+}
+
+// Route is where the gateway sends the requests for a host.
+type Route struct {
+	Host string `json:"host"`
+	Pool string `json:"pool"`
+}
+
+// DeployRequest deploys a service. Image "" builds or imports what the
+// landscape declares; Environment "" means every environment, test first.
+type DeployRequest struct {
+	Service     string `json:"service"`
+	Environment string `json:"environment,omitempty"`
+	Image       string `json:"image,omitempty" doc:"absolute path of an OCI layout or archive"`
+}
+
+// RollbackRequest returns a service to an earlier release. To 0 means the one before.
+type RollbackRequest struct {
+	Service     string `json:"service"`
+	Environment string `json:"environment,omitempty"`
+	To          int    `json:"to,omitempty"`
+}
+
+// Rollout is how one rollout ended.
+type Rollout struct {
+	Environment string           `json:"environment"`
+	Service     string           `json:"service"`
+	From        int              `json:"from"`
+	To          int              `json:"to"`
+	Outcome     string           `json:"outcome" enum:"done,unchanged,refused,undone,stuck"`
+	Reason      string           `json:"reason,omitempty"`
+	Failed      uint64           `json:"failed_requests" doc:"errors that clients saw from the new release"`
+	Shielded    uint64           `json:"shielded" doc:"errors of the new release that the old one answered instead"`
+	Steps       []journal.Result `json:"steps,omitempty"`
+}
+
+// Status is everything the engine sees.
+type Status struct {
+	Landscape    string             `json:"landscape"`
+	Version      string             `json:"version"`
+	Isolation    string             `json:"isolation"`
+	Gateway      Gateway            `json:"gateway"`
+	Environments []site.Environment `json:"environments"`
+	Migrations   []Migration        `json:"migrations,omitempty"`
+	Unfinished   []string           `json:"unfinished,omitempty" doc:"journal runs that could neither be finished nor undone yet"`
+}
+
+// Gateway is the gateway's state.
+type Gateway struct {
+	Address string  `json:"address"`
+	Healthy bool    `json:"healthy"`
+	Routes  []Route `json:"routes"`
+}
+
+// Migration is the state of a migration.
+type Migration struct {
+	Name        string        `json:"name"`
+	Source      string        `json:"source"`
+	Environment string        `json:"environment"`
+	Phase       string        `json:"phase" enum:"adopted,syncing,synced,cut-over,rolled-back,finished,aborted"`
+	Truth       string        `json:"truth" doc:"the side that holds the truth" enum:"source,target"`
+	LagBytes    int64         `json:"lag_bytes"`
+	Databases   []SyncState   `json:"databases,omitempty"`
+	Cutover     *SwitchReport `json:"cutover,omitempty"`
+	Rollback    *SwitchReport `json:"rollback,omitempty"`
+	Problem     string        `json:"problem,omitempty"`
+}
+
+// SyncState is how far the copy of one database is.
+type SyncState struct {
+	Database     string `json:"database"`
+	TablesCopied int    `json:"tables_copied"`
+	Tables       int    `json:"tables"`
+	LagBytes     int64  `json:"lag_bytes"`
+}
+
+// SwitchReport is one change of the truth: a cutover or a rollback.
+type SwitchReport struct {
+	At           time.Time          `json:"at"`
+	Outcome      string             `json:"outcome" enum:"done,undone,stuck"`
+	WritePauseMS float64            `json:"write_pause_ms"`
+	Steps        []StepTime         `json:"steps"`
+	LSN          map[string]string  `json:"lsn,omitempty" doc:"fence position by database"`
+	Held         int64              `json:"held" doc:"requests that waited in the gateway"`
+	LongestMS    float64            `json:"longest_hold_ms"`
+	Expired      bool               `json:"lease_expired,omitempty"`
+	Failed       string             `json:"failed_step,omitempty"`
+	Reason       string             `json:"reason,omitempty"`
+	Findings     landscape.Findings `json:"findings,omitempty"`
+}
+
+// StepTime is a step and how long it took.
+type StepTime struct {
+	Name string  `json:"name"`
+	MS   float64 `json:"ms"`
+}
+
+// Checks are the findings of a migration check.
+type Checks struct {
+	Findings landscape.Findings `json:"findings"`
+	Go       bool               `json:"go" doc:"true when nothing stands against a cutover"`
+}
+
+// Verification compares both sides of a migration.
+type Verification struct {
+	Tables    int      `json:"tables"`
+	Rows      int64    `json:"rows"`
+	Chunks    int      `json:"chunks"`
+	Differing []string `json:"differing,omitempty"`
+	Equal     bool     `json:"equal"`
+}
+
+// Found is one key of a ledger as found in the data.
+type Found struct {
+	Ledger string `json:"ledger"`
+	Key    string `json:"key"`
+	Count  int64  `json:"count"`
+}
+
+// LedgerRequest asks for what a probe's ledgers and invariants find in the
+// database that holds the truth.
+type LedgerRequest struct {
+	Probe string `json:"probe"`
+}
+
+// LedgerResult ends the stream of Found.
+type LedgerResult struct {
+	Side       string           `json:"side" doc:"which database was asked"`
+	Invariants map[string]int64 `json:"invariants"`
+}
+
+// Isolation is the outcome of the packet test.
+type Isolation struct {
+	Pairs   int      `json:"pairs"`
+	Allowed int      `json:"allowed"`
+	Denied  int      `json:"denied"`
+	Wrong   int      `json:"wrong"`
+	Details []string `json:"details,omitempty" doc:"what was wrong"`
+}
+
+// LogLine is one line of an instance's output.
+type LogLine struct {
+	Environment string `json:"environment"`
+	Instance    string `json:"instance"`
+	Line        string `json:"line"`
+}
+
+// LogsRequest chooses lines. Environment, Service "" mean all; Tail is per instance.
+type LogsRequest struct {
+	Environment string `json:"environment,omitempty"`
+	Service     string `json:"service,omitempty"`
+	Tail        int    `json:"tail,omitempty"`
+	Follow      bool   `json:"follow,omitempty"`
+}
+
+// DownRequest ends everything. Approve is needed when protected environments run.
+type DownRequest struct {
+	Approve bool `json:"approve,omitempty"`
+}
+
+// Event is progress.
+type Event struct {
+	At      time.Time `json:"at"`
+	Scope   string    `json:"scope"`          // "production/till", "gateway", "migration datacenter"
+	Step    string    `json:"step,omitempty"` // what is being done
+	State   string    `json:"state"`          // begun, done, failed, undoing, note
+	Message string    `json:"message,omitempty"`
+	MS      float64   `json:"ms,omitempty"`
+}

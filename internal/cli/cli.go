@@ -1,0 +1,110 @@
+// Package cli is the command line: one file per command, each of them parse ->
+// options -> run -> view. It talks to the engine only through api/client;
+// validate and plan work without one. Only cmd/godwit imports it.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Main runs the command line and returns the exit status.
+func Main(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return Run(ctx, args, os.Stdout, os.Stderr)
+}
+
+// Run is Main with its surroundings as arguments, for tests.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	v := newView(stdout, stderr)
+	root := newRoot(v)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		v.failure(err)
+	}
+	return exitCode(err)
+}
+
+func newRoot(v *view) *cobra.Command {
+	g := &globals{view: v}
+	root := &cobra.Command{
+		Use:   "godwit",
+		Short: "Move a running service landscape, without stopping it",
+		Long: `godwit moves a running service landscape out of the data centre it lives in,
+into isolated environments, without stopping it, and keeps it running there.
+
+EXIT STATUS
+  0  done
+  1  failed: it was tried and did not work
+  2  usage, or findings in the landscape; with plan --detailed-exitcode: changes pending
+  3  refused: protected environment, health verdict, or budget`,
+		Example: `  godwit validate examples/bistro      # what is wrong, where, how to mend it
+  godwit up examples/bistro            # environments, databases, services, gateway
+  godwit migrate sync                  # copy the data centre's data, keep it in step
+  godwit migrate cutover               # the environment becomes the truth
+  godwit migrate rollback              # and back again
+  godwit demo                          # all of it, live, with a report`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return c.Help()
+		},
+		PersistentPreRunE: func(*cobra.Command, []string) error { return g.resolve() },
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	root.PersistentFlags().StringVar(&g.state, "state", os.Getenv("GODWIT_STATE"), "directory of the engine's state (default "+defaultState()+")")
+	root.PersistentFlags().BoolVar(&v.json, "json", false, "print one JSON document on stdout; progress stays on stderr")
+	root.PersistentFlags().BoolVar(&v.quiet, "quiet", false, "no progress on stderr")
+	root.AddCommand(
+		newValidate(g), newPlan(g), newUp(g), newStatus(g), newDeploy(g), newRollback(g), newLogs(g),
+		newMigrate(g), newIsolation(g), newProbe(g), newSetup(g), newDemo(g), newDown(g), newVersion(g),
+	)
+	for _, c := range root.Commands() {
+		strictArgs(c)
+	}
+	return root
+}
+
+// strictArgs makes wrong arguments a usage error, with the command's usage line.
+func strictArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usage(c, err)
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		strictArgs(sub)
+	}
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	err  error
+	line string
+}
+
+func (u *usageError) Error() string {
+	return fmt.Sprintf("%v\nusage: %s\n(%s --help has examples)", u.err, u.line, "godwit")
+}
+func (u *usageError) Unwrap() error { return u.err }
+
+func usage(c *cobra.Command, err error) error {
+	return &usageError{err: err, line: c.UseLine()}
+}
+
+var errInterrupted = errors.New("interrupted")

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"godwit/internal/api"
+)
+
+func newDeploy(g *globals) *cobra.Command {
+	var r api.DeployRequest
+	c := &cobra.Command{
+		Use:   "deploy SERVICE",
+		Short: "Roll out a new release of a service, without dropping a request",
+		Long: `Builds or imports the service's image and rolls it out: new instances beside the
+old, ready, a little traffic, judged against the old (errors and p99), the rest,
+old ones drained and retired. A release that fails is refused: traffic goes back
+and its instances are retired. While both serve, a failing request that may be
+repeated (GET, or one with an Idempotency-Key) is answered by the old release.
+
+Exit status: 0 done or unchanged, 1 failed, 3 the release was refused.`,
+		Example: `  godwit deploy till                          # test, stage, production, in order
+  godwit deploy till --env production
+  godwit deploy till --image ./images/till-v2`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			r.Service = args[0]
+			if r.Image != "" {
+				if r.Image, err = filepath.Abs(r.Image); err != nil {
+					return err
+				}
+			}
+			engine, err := g.running(c.Context())
+			if err != nil {
+				return err
+			}
+			rollouts, err := engine.Deploy(c.Context(), r, g.view.watch())
+			return g.rollouts(rollouts, err)
+		},
+	}
+	c.Flags().StringVar(&r.Environment, "env", "", "only this environment")
+	c.Flags().StringVar(&r.Image, "image", "", "OCI layout directory or archive to deploy instead of the declared one")
+	return c
+}
+
+func newRollback(g *globals) *cobra.Command {
+	var r api.RollbackRequest
+	c := &cobra.Command{
+		Use:   "rollback SERVICE",
+		Short: "Return a service to an earlier release",
+		Long: `Rolls out an earlier release of a service again: the one before the current, or
+the one named by --to. The same steps as deploy.
+
+Exit status: 0 done, 1 failed, 3 the release was refused.`,
+		Example: `  godwit rollback till --env production
+  godwit rollback till --to 3`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			r.Service = args[0]
+			engine, err := g.running(c.Context())
+			if err != nil {
+				return err
+			}
+			rollouts, err := engine.Rollback(c.Context(), r, g.view.watch())
+			return g.rollouts(rollouts, err)
+		},
+	}
+	c.Flags().StringVar(&r.Environment, "env", "", "only this environment")
+	c.Flags().IntVar(&r.To, "to", 0, "release number (default: the one before the current)")
+	return c
+}
+
+// rollouts prints how rollouts ended; any that was refused or failed decides the exit status.
+func (g *globals) rollouts(rollouts []api.Rollout, err error) error {
+	if err != nil {
+		return err
+	}
+	g.view.result(rollouts, func(w io.Writer) {
+		for _, r := range rollouts {
+			fmt.Fprintf(w, "%s/%s: release %d -> %d: %s", r.Environment, r.Service, r.From, r.To, r.Outcome)
+			if r.Reason != "" {
+				fmt.Fprintf(w, " (%s)", r.Reason)
+			}
+			fmt.Fprintf(w, ", %d requests failed, %d shielded\n", r.Failed, r.Shielded)
+		}
+	})
+	for _, r := range rollouts {
+		switch r.Outcome {
+		case "refused":
+			return &reported{api.Fail(api.Refused, "release %d of %s was refused: %s", r.To, r.Service, r.Reason)}
+		case "undone", "stuck":
+			return &reported{api.Fail(api.Failed, "rollout of %s: %s: %s", r.Service, r.Outcome, r.Reason)}
+		}
+	}
+	return nil
+}

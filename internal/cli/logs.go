@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"godwit/internal/api"
+)
+
+func newLogs(g *globals) *cobra.Command {
+	r := api.LogsRequest{Tail: 50}
+	c := &cobra.Command{
+		Use:   "logs [SERVICE]",
+		Short: "Show the output of instances and databases",
+		Long: `Shows what instances and databases wrote, the newest lines of each. With --json
+every line is one JSON document.`,
+		Example: `  godwit logs till --env production --tail 100
+  godwit logs -f`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				r.Service = args[0]
+			}
+			engine, err := g.running(c.Context())
+			if err != nil {
+				return err
+			}
+			w := g.view.watch()
+			w.Row = g.logLine
+			return engine.Logs(c.Context(), r, w)
+		},
+	}
+	c.Flags().StringVar(&r.Environment, "env", "", "only this environment")
+	c.Flags().IntVar(&r.Tail, "tail", r.Tail, "lines per instance")
+	c.Flags().BoolVarP(&r.Follow, "follow", "f", false, "go on until Ctrl-C")
+	return c
+}
+
+func (g *globals) logLine(row json.RawMessage) {
+	if g.view.json {
+		fmt.Fprintf(g.view.out, "%s\n", row)
+		return
+	}
+	var l api.LogLine
+	if json.Unmarshal(row, &l) == nil {
+		fmt.Fprintf(g.view.out, "%s/%s %s\n", l.Environment, l.Instance, l.Line)
+	}
+}

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package demo
+
+import "syscall"
+
+func withParent() *syscall.SysProcAttr { return nil }
+
+func (p *processes) serve() {
+	for start := range p.requests {
+		start()
+	}
+}

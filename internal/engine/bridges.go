@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"godwit/internal/api"
+	"godwit/internal/landscape"
+	"godwit/internal/migrate/postgres"
+	"godwit/internal/site"
+	localpostgres "godwit/internal/site/local/postgres"
+)
+
+// bridges are the engine's sessions on both sides of a migration, one bridge a
+// database.
+type bridges struct {
+	list []*postgres.Bridge
+}
+
+func (b *bridges) close() {
+	for _, bridge := range b.list {
+		bridge.Close()
+	}
+}
+
+func (b *bridges) databases() []string {
+	var names []string
+	for _, bridge := range b.list {
+		names = append(names, bridge.Database)
+	}
+	return names
+}
+
+// bridges makes a migration's bridges and opens the relays that they need.
+func (e *Engine) bridges(ctx context.Context, w *world, m landscape.Migration) (*bridges, error) {
+	src, _ := w.landscape.Source(m.Source)
+	b := &bridges{}
+	for _, d := range src.Databases {
+		pair, err := e.pair(ctx, w, m, d)
+		if err != nil {
+			b.close()
+			return nil, fmt.Errorf("database %s: %w", d.Name, err)
+		}
+		b.list = append(b.list, postgres.NewBridge(pair))
+	}
+	return b, nil
+}
+
+// pair is one database of a migration with the ways to both its sides.
+func (e *Engine) pair(ctx context.Context, w *world, m landscape.Migration, d landscape.SourceEndpoint) (postgres.Pair, error) {
+	var none postgres.Pair
+	from, err := w.settings.database(d)
+	if err != nil {
+		return none, err
+	}
+	to, err := w.targetConfig(ctx, m.Environment, d.Name)
+	if err != nil {
+		return none, err
+	}
+	relay, err := w.openRelay(ctx, m.Environment, d.Name, from)
+	if err != nil {
+		return none, err
+	}
+	inst, err := localpostgres.Find(ctx)
+	if err != nil {
+		return none, err
+	}
+	access, err := w.access(ctx, m.Environment, d.Name)
+	if err != nil {
+		return none, err
+	}
+	return postgres.Pair{
+		Migration: m.Name,
+		Database:  d.Name,
+		Source:    postgres.Side{Name: postgres.Source, Config: from, PeerConnInfo: conninfo(from, relay.Source)},
+		Target:    postgres.Side{Name: postgres.Target, Config: to, PeerConnInfo: conninfo(to, relay.Target)},
+		Owner:     access.Owner,
+		Dump:      postgres.Dump{Path: filepath.Join(inst.Bin, "pg_dump")},
+	}, nil
+}
+
+// openRelay opens the way between both databases, where the site has walls.
+func (w *world) openRelay(ctx context.Context, environment, database string, from *pgx.ConnConfig) (site.Relay, error) {
+	if strings.HasPrefix(from.Host, "/") {
+		return site.Relay{}, api.Fail(api.Usage, "the source database is reached through a unix socket, which the environment cannot: give its url a host and a port")
+	}
+	relayer, ok := w.site.(site.Relayer)
+	if !ok {
+		return site.Relay{}, unsupported("relay")
+	}
+	return relayer.OpenRelay(ctx, environment, database, net.JoinHostPort(from.Host, strconv.Itoa(int(from.Port))))
+}
+
+func (w *world) closeRelays(ctx context.Context, m landscape.Migration) error {
+	relayer, ok := w.site.(site.Relayer)
+	if !ok {
+		return nil
+	}
+	src, _ := w.landscape.Source(m.Source)
+	for _, d := range src.Databases {
+		if err := relayer.CloseRelay(ctx, m.Environment, d.Name); err != nil {
+			return fmt.Errorf("relay of database %s: %w", d.Name, err)
+		}
+	}
+	return nil
+}
+
+// access is the administrator's way to an environment's database.
+func (w *world) access(ctx context.Context, environment, database string) (site.DatabaseAccess, error) {
+	a, ok := w.site.(site.Administrator)
+	if !ok {
+		return site.DatabaseAccess{}, unsupported("way to its databases")
+	}
+	return a.Database(ctx, environment, database)
+}
+
+// conninfo is what libpq of the other side connects with.
+func conninfo(c *pgx.ConnConfig, address string) string {
+	host, port, _ := net.SplitHostPort(address)
+	escape := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+	var b strings.Builder
+	for _, kv := range [][2]string{{"host", host}, {"port", port}, {"dbname", c.Database}, {"user", c.User}, {"password", c.Password}} {
+		fmt.Fprintf(&b, "%s='%s' ", kv[0], escape.Replace(kv[1]))
+	}
+	return b.String() + "connect_timeout='5'"
+}

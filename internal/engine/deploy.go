@@ -1,0 +1,213 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"godwit/internal/api"
+	"godwit/internal/fleet"
+	"godwit/internal/journal"
+	"godwit/internal/landscape"
+	"godwit/internal/plan"
+	"godwit/internal/rollout"
+	"godwit/internal/store"
+)
+
+const (
+	outcomeDone      = "done"
+	outcomeUnchanged = "unchanged"
+	outcomeRefused   = "refused"
+)
+
+// Deploy rolls out a new release of a service, environment by environment in
+// the order they are declared; the first that is not done ends it.
+func (e *Engine) Deploy(ctx context.Context, r api.DeployRequest, sink api.Sink) ([]api.Rollout, error) {
+	return e.inEnvironments(ctx, "deploy of "+r.Service, r.Service, r.Environment,
+		func(w *world, s landscape.Service) (func(environment string) (api.Rollout, error), error) {
+			digest, err := e.deployImage(ctx, w, s, r.Image, sink)
+			if err != nil {
+				return nil, err
+			}
+			return func(environment string) (api.Rollout, error) {
+				return e.rollout(ctx, w, environment, s, digest, sink)
+			}, nil
+		})
+}
+
+func (e *Engine) deployImage(ctx context.Context, w *world, s landscape.Service, path string, sink api.Sink) (string, error) {
+	if path != "" {
+		s.Build, s.Image = nil, path
+	}
+	images, err := e.makeImages(ctx, w, []landscape.Service{s}, sink)
+	return images[s.Name], err
+}
+
+// Rollback returns a service to an earlier release: its image and configuration
+// as a new release, by the same steps.
+func (e *Engine) Rollback(ctx context.Context, r api.RollbackRequest, sink api.Sink) ([]api.Rollout, error) {
+	return e.inEnvironments(ctx, "rollback of "+r.Service, r.Service, r.Environment,
+		func(w *world, s landscape.Service) (func(environment string) (api.Rollout, error), error) {
+			return func(environment string) (api.Rollout, error) {
+				return e.rollBackTo(ctx, w, environment, s, r.To, sink)
+			}, nil
+		})
+}
+
+func (e *Engine) rollBackTo(ctx context.Context, w *world, environment string, s landscape.Service, to int, sink api.Sink) (api.Rollout, error) {
+	live, err := e.live(ctx, w, environment, s.Name)
+	if err != nil {
+		return api.Rollout{}, err
+	}
+	if to == 0 {
+		if to, err = e.previous(ctx, environment, s.Name, live); err != nil {
+			return api.Rollout{}, err
+		}
+	}
+	old, err := e.store.Release(ctx, environment, s.Name, to)
+	if err != nil {
+		return api.Rollout{}, api.Fail(api.Missing, "%s/%s has no release %d: %v", environment, s.Name, to, err)
+	}
+	return e.rolloutRelease(ctx, w, live, old, sink)
+}
+
+// previous is the release that served before the live one: the newest other
+// that was deployed with success.
+func (e *Engine) previous(ctx context.Context, environment, service string, live fleet.Release) (int, error) {
+	deployments, err := e.store.Deployments(ctx, environment, service)
+	if err != nil {
+		return 0, err
+	}
+	for i := len(deployments) - 1; i >= 0; i-- {
+		if d := deployments[i]; d.Outcome == outcomeDone && d.Release != live.Number {
+			return d.Release, nil
+		}
+	}
+	return 0, api.Fail(api.Missing, "%s/%s has no earlier release to return to", environment, service)
+}
+
+// inEnvironments does one kind of rollout in one or all environments.
+func (e *Engine) inEnvironments(ctx context.Context, operation, service, environment string,
+	prepare func(*world, landscape.Service) (func(string) (api.Rollout, error), error)) ([]api.Rollout, error) {
+	end, err := e.begin(operation)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	w, err := e.current()
+	if err != nil {
+		return nil, err
+	}
+	s, err := w.service(service)
+	if err != nil {
+		return nil, err
+	}
+	environments := w.landscape.Environments
+	if environment != "" {
+		env, err := w.environment(environment)
+		if err != nil {
+			return nil, err
+		}
+		environments = []landscape.Environment{env}
+	}
+	do, err := prepare(w, s)
+	if err != nil {
+		return nil, err
+	}
+	rollouts := []api.Rollout{}
+	for _, env := range environments {
+		r, err := do(env.Name)
+		if err != nil {
+			return rollouts, fmt.Errorf("%s/%s: %w", env.Name, service, err)
+		}
+		rollouts = append(rollouts, r)
+		if r.Outcome != outcomeDone && r.Outcome != outcomeUnchanged {
+			break
+		}
+	}
+	return rollouts, nil
+}
+
+// rollout makes the release that the landscape declares, and rolls it out
+// unless it is live already.
+func (e *Engine) rollout(ctx context.Context, w *world, environment string, s landscape.Service, digest string, sink api.Sink) (api.Rollout, error) {
+	live, err := e.live(ctx, w, environment, s.Name)
+	if err != nil {
+		return api.Rollout{}, err
+	}
+	return e.rolloutRelease(ctx, w, live, fleet.Release{
+		Environment: environment, Service: s.Name, Image: digest, Port: s.Port, Env: s.Env, Health: s.Health, Count: s.Scale.Min,
+	}, sink)
+}
+
+// live is the release that serves now; Number 0 when there is none.
+func (e *Engine) live(ctx context.Context, w *world, environment, service string) (fleet.Release, error) {
+	o, err := w.site.Observe(ctx, environment)
+	if err != nil {
+		return fleet.Release{}, err
+	}
+	for _, f := range o.Fleets {
+		if f.Service == service {
+			live, _ := plan.Live(f)
+			return live, nil
+		}
+	}
+	return fleet.Release{}, nil
+}
+
+// rolloutRelease numbers a release and runs the steps of its rollout.
+func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.Release, sink api.Sink) (api.Rollout, error) {
+	if live.Number > 0 && plan.Same(next, live) {
+		return api.Rollout{Environment: next.Environment, Service: next.Service, From: live.Number, To: live.Number, Outcome: outcomeUnchanged}, nil
+	}
+	next.CreatedAt = time.Now().UTC()
+	next, err := e.store.AddRelease(ctx, next)
+	if err != nil {
+		return api.Rollout{}, err
+	}
+	p := rollout.Plan{Environment: next.Environment, Service: next.Service, From: live, To: next}
+	payload, err := json.Marshal(p)
+	if err != nil {
+		return api.Rollout{}, err
+	}
+	subject := poolName(next.Environment, next.Service)
+	run := journal.Run{ID: fmt.Sprintf("rollout-%s-%s-%d", next.Environment, next.Service, next.Number),
+		Kind: rollout.Kind, Subject: subject, Payload: payload}
+	outcome, err := e.journal.Run(ctx, run, rollout.Steps(w.site, p), steps(sink, subject))
+	return e.rolloutEnded(ctx, w, p, outcome, err)
+}
+
+// rolloutEnded writes down how a rollout ended. Being refused or undone is an
+// outcome, not an error; nothing else runs then.
+func (e *Engine) rolloutEnded(ctx context.Context, w *world, p rollout.Plan, outcome journal.Outcome, cause error) (api.Rollout, error) {
+	r := api.Rollout{Environment: p.To.Environment, Service: p.To.Service, From: p.From.Number, To: p.To.Number,
+		Outcome: string(outcome.Status), Steps: outcome.Steps}
+	var refused *rollout.RefusedError
+	switch {
+	case cause == nil:
+	case errors.As(cause, &refused) && outcome.Status == journal.Undone:
+		r.Outcome, r.Reason = outcomeRefused, refused.Reason
+	case outcome.Status == "":
+		return r, cause // nothing was begun
+	default:
+		r.Reason = cause.Error()
+	}
+	e.clientsSaw(ctx, w, &r)
+	// The caller may be gone; the history is not.
+	err := e.store.AddDeployment(context.WithoutCancel(ctx), store.Deployment{Environment: r.Environment, Service: r.Service, Release: r.To, At: time.Now().UTC(), Outcome: r.Outcome})
+	return r, err
+}
+
+// clientsSaw counts the new release's errors that reached clients, as far as
+// the gateway still knows them.
+func (e *Engine) clientsSaw(ctx context.Context, w *world, r *api.Rollout) {
+	traffic, err := e.gateway.Traffic(context.WithoutCancel(ctx), poolName(r.Environment, r.Service))
+	if err != nil {
+		return
+	}
+	t := traffic[r.To]
+	r.Shielded = t.Shielded
+	r.Failed = t.Errors - min(t.Errors, t.Shielded)
+}

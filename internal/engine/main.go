@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"godwit/internal/api"
+	"godwit/internal/version"
+)
+
+const (
+	// recoverTimeout bounds finishing or undoing what a killed engine left.
+	recoverTimeout = 50 * time.Second
+	// stopTimeout bounds the wait for operations when the engine is told to end.
+	stopTimeout = 20 * time.Second
+	// socketName is where the API is found. It stays when the engine is killed:
+	// that is how a command knows that an engine should run.
+	socketName = "engine.sock"
+	// longestSocket is what the kernel takes as a unix socket's path.
+	longestSocket = 100
+)
+
+// Main is the process `godwit engine --state DIR`. It logs to stderr.
+func Main(args []string) int {
+	flags := flag.NewFlagSet("engine", flag.ContinueOnError)
+	dir := flags.String("state", "", "state directory")
+	if err := flags.Parse(args); err != nil || *dir == "" {
+		return 2
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := serve(ctx, *dir, log); err != nil {
+		log.Error("engine ends", "error", err)
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// serve runs the engine until ctx ends or down was asked for.
+func serve(ctx context.Context, dir string, log *slog.Logger) (err error) {
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
+	e, err := open(dir, log, quit)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	// The store's lock is held: no other engine listens here, and what a killed
+	// one left is settled before anybody can ask for something new.
+	if err := e.recover(ctx); err != nil {
+		log.Error("what the last engine left could not be settled yet; status shows it, the next start tries again", "error", err)
+	}
+	ln, err := listen(filepath.Join(dir, socketName))
+	if err != nil {
+		return err
+	}
+	var keeping sync.WaitGroup
+	keeping.Go(func() { e.keepGateway(ctx) })
+	defer keeping.Wait()
+	defer quit()
+	return serveAPI(ctx, ln, e, log)
+}
+
+// serveAPI answers until ctx ends, then lets operations finish or undo.
+func serveAPI(ctx context.Context, ln net.Listener, e *Engine, log *slog.Logger) error {
+	operations, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	server := &http.Server{
+		Handler:           api.Handler(e, version.Version),
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return operations },
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		cancel() // operations under way undo what they began
+		limit, done := context.WithTimeout(context.Background(), stopTimeout)
+		defer done()
+		stopped <- server.Shutdown(limit)
+	})
+	defer stop()
+	log.Info("engine serves", "socket", ln.Addr().String(), "pid", os.Getpid())
+	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}
+
+// listen makes the API's socket, for this user only.
+func listen(path string) (net.Listener, error) {
+	if len(path) > longestSocket {
+		return nil, fmt.Errorf("the state directory's path is too long for a unix socket (%d of %d bytes): choose a shorter one with --state", len(path), longestSocket)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	old := syscall.Umask(0o177)
+	defer syscall.Umask(old)
+	ln, err := net.Listen("unix", path)
+	if unix, ok := ln.(*net.UnixListener); ok {
+		unix.SetUnlinkOnClose(false)
+	}
+	return ln, err
+}

@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"godwit/internal/api"
+	"godwit/internal/journal"
+	"godwit/internal/landscape"
+	"godwit/internal/migrate"
+	"godwit/internal/migrate/postgres"
+)
+
+// Check says what stands against a migration. It changes nothing: a relay that
+// was opened only to look is closed again.
+func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Checks, error) {
+	var checks api.Checks
+	err := e.onMigration(ctx, "check", name, func(w *world, m landscape.Migration, b *bridges) (err error) {
+		checks.Findings, err = migrate.Check(ctx, b.list)
+		if err != nil {
+			return err
+		}
+		checks.Go = !checks.Findings.HasErrors()
+		state, err := e.migrationState(ctx, w, name)
+		if err == nil && state.Phase == phaseAdopted {
+			err = w.closeRelays(ctx, m)
+		}
+		return err
+	})
+	return checks, err
+}
+
+// Sync copies schema and data and keeps them in step. What stands against it is
+// said before anything is changed.
+func (e *Engine) Sync(ctx context.Context, name string, sink api.Sink) (api.Migration, error) {
+	err := e.onMigration(ctx, "sync", name, func(w *world, m landscape.Migration, b *bridges) error {
+		state, err := e.migrationState(ctx, w, name)
+		if err != nil {
+			return err
+		}
+		if state.Truth == migrate.Target {
+			return api.Fail(api.Usage, "the environment holds the truth already (%s): there is nothing to sync from the source", state.Phase)
+		}
+		findings, err := migrate.Check(ctx, b.list)
+		if err != nil {
+			return err
+		}
+		if findings.HasErrors() {
+			return &api.Failure{Code: api.Usage, Message: "the migration has findings", Findings: findings}
+		}
+		if err := e.changeMigration(ctx, w, name, func(s *migrationState) { s.Phase = phaseSyncing }); err != nil {
+			return err
+		}
+		scope := "migration " + name
+		run := journal.Run{ID: runID(migrate.KindSync, name), Kind: migrate.KindSync, Subject: name, Payload: migrate.Plan{Migration: name}.Payload()}
+		if _, err := e.journal.Run(ctx, run, migrate.SyncSteps(b.list, syncProgress(sink, scope)), steps(sink, scope)); err != nil {
+			return fmt.Errorf("%w; the source goes on as before: mend it and run sync again, or godwit migrate abort", err)
+		}
+		return e.changeMigration(ctx, w, name, func(s *migrationState) { s.Phase = phaseSynced })
+	})
+	if err != nil {
+		return api.Migration{}, err
+	}
+	return e.MigrationStatus(ctx, name)
+}
+
+func syncProgress(sink api.Sink, scope string) func(postgres.Progress) {
+	return func(p postgres.Progress) {
+		sink.Event(api.Event{At: time.Now(), Scope: scope, Step: "database " + p.Database, State: "note", Message: describeProgress(p)})
+	}
+}
+
+func describeProgress(p postgres.Progress) string {
+	text := fmt.Sprintf("%s: %d of %d tables copied", p.Stage, p.Copied, p.Tables)
+	for _, t := range p.Current {
+		text += fmt.Sprintf(", %s at %d rows", t.Table, t.Rows)
+	}
+	if p.LagBytes > 0 {
+		text += fmt.Sprintf(", %d bytes behind", p.LagBytes)
+	}
+	return text
+}
+
+// Verify compares every table of both sides.
+func (e *Engine) Verify(ctx context.Context, name string, sink api.Sink) (api.Verification, error) {
+	v := api.Verification{Equal: true}
+	err := e.onMigration(ctx, "verify", name, func(_ *world, _ landscape.Migration, b *bridges) error {
+		all, err := migrate.Verify(ctx, b.list, func(p postgres.Verification) {
+			sink.Event(api.Event{At: time.Now(), Scope: "migration " + name, Step: "verify " + p.Database, State: "note",
+				Message: fmt.Sprintf("%d rows compared", p.Rows)})
+		})
+		for _, d := range all {
+			v.Tables, v.Rows, v.Chunks = v.Tables+d.Tables, v.Rows+d.Rows, v.Chunks+d.Chunks
+			for _, differ := range d.Differing {
+				v.Differing = append(v.Differing, fmt.Sprintf("%s: %s above %q up to %q: %d rows", d.Database, differ.Table, differ.From, differ.To, len(differ.Rows)))
+			}
+			for _, sequence := range d.Behind {
+				v.Differing = append(v.Differing, fmt.Sprintf("%s: sequence %s is behind", d.Database, sequence))
+			}
+		}
+		v.Equal = len(v.Differing) == 0
+		return err
+	})
+	return v, err
+}
+
+// Finish removes the way back.
+func (e *Engine) Finish(ctx context.Context, name string, sink api.Sink) (api.Migration, error) {
+	err := e.onMigration(ctx, "finish", name, func(w *world, m landscape.Migration, b *bridges) error {
+		state, err := e.migrationState(ctx, w, name)
+		if err != nil {
+			return err
+		}
+		if state.Truth != migrate.Target {
+			return api.Fail(api.Usage, "the source holds the truth: cut over first, or give up with godwit migrate abort")
+		}
+		return timed(sink, "migration "+name, "finish", func() error {
+			return errors.Join(
+				migrate.Finish(ctx, b.list),
+				w.closeRelays(ctx, m),
+				e.changeMigration(ctx, w, name, func(s *migrationState) { s.Phase = phaseFinished }))
+		})
+	})
+	if err != nil {
+		return api.Migration{}, err
+	}
+	return e.MigrationStatus(ctx, name)
+}
+
+// Abort removes everything of a migration from both sides.
+func (e *Engine) Abort(ctx context.Context, name string, sink api.Sink) (api.Migration, error) {
+	err := e.onMigration(ctx, "abort", name, func(w *world, m landscape.Migration, b *bridges) error {
+		state, err := e.migrationState(ctx, w, name)
+		if err != nil {
+			return err
+		}
+		if state.Truth != migrate.Source {
+			return api.Fail(api.Refused, "the environment holds the truth: run godwit migrate rollback first, or keep it with godwit migrate finish")
+		}
+		return timed(sink, "migration "+name, "abort", func() error { return e.abort(ctx, w, m, b) })
+	})
+	if err != nil {
+		return api.Migration{}, err
+	}
+	return e.MigrationStatus(ctx, name)
+}
+
+func (e *Engine) abort(ctx context.Context, w *world, m landscape.Migration, b *bridges) error {
+	if err := migrate.Abort(ctx, b.list); err != nil {
+		return err
+	}
+	if err := w.closeRelays(ctx, m); err != nil {
+		return err
+	}
+	return e.store.Delete(ctx, documentMigration, m.Name)
+}
+
+// leaveSource takes godwit's traces off the source before everything ends.
+func (e *Engine) leaveSource(ctx context.Context, w *world, name string, sink api.Sink) error {
+	state, err := e.migrationState(ctx, w, name)
+	if err != nil || state.Phase == phaseAdopted || state.Phase == phaseFinished {
+		return err
+	}
+	m, _ := w.landscape.Migration(name)
+	return timed(sink, "migration "+name, "leave the source", func() error {
+		b, err := e.bridges(ctx, w, m)
+		if err != nil {
+			return err
+		}
+		defer b.close()
+		if state.Truth == migrate.Target { // approved by whoever went down
+			return errors.Join(migrate.Finish(ctx, b.list), w.closeRelays(ctx, m))
+		}
+		return e.abort(ctx, w, m, b)
+	})
+}
+
+// onMigration does one thing at a time with a migration's bridges.
+func (e *Engine) onMigration(ctx context.Context, what, name string, do func(*world, landscape.Migration, *bridges) error) error {
+	end, err := e.begin(what + " of migration " + name)
+	if err != nil {
+		return err
+	}
+	defer end()
+	w, err := e.current()
+	if err != nil {
+		return err
+	}
+	m, ok := w.landscape.Migration(name)
+	if !ok {
+		return api.Fail(api.Missing, "the landscape declares no migration %q", name)
+	}
+	b, err := e.bridges(ctx, w, m)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	return do(w, m, b)
+}
+
+func runID(kind, name string) string {
+	return fmt.Sprintf("%s-%s-%d", kind, name, time.Now().UnixNano())
+}

@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"godwit/internal/api"
+	"godwit/internal/journal"
+	"godwit/internal/landscape"
+	"godwit/internal/migrate"
+	"godwit/internal/store"
+)
+
+// Phases of a migration.
+const (
+	phaseAdopted    = "adopted"     // the gateway serves the source's traffic; nothing else has happened
+	phaseSyncing    = "syncing"     // the copy was begun
+	phaseSynced     = "synced"      // the target follows the source
+	phaseCutOver    = "cut-over"    // the target is the truth, the source follows
+	phaseRolledBack = "rolled-back" // the source is the truth again, the target follows
+	phaseFinished   = "finished"    // the target is the truth, there is no way back
+)
+
+// migrationState is what the store keeps of a migration. Its truth changes in
+// the same step in which the gateway's route does, so that after a crash both
+// say the same.
+type migrationState struct {
+	Phase    string       `json:"phase"`
+	Truth    migrate.Side `json:"truth"`
+	Cutover  string       `json:"cutover,omitempty"`  // journal run of the last cutover
+	Rollback string       `json:"rollback,omitempty"` // journal run of the last rollback
+}
+
+func (e *Engine) migrationState(ctx context.Context, w *world, name string) (migrationState, error) {
+	if _, ok := w.landscape.Migration(name); !ok {
+		return migrationState{}, api.Fail(api.Missing, "the landscape declares no migration %q", name)
+	}
+	state := migrationState{Phase: phaseAdopted, Truth: migrate.Source}
+	_, err := e.store.Get(ctx, documentMigration, name, &state)
+	return state, err
+}
+
+// changeMigration reads, changes and writes the state of a migration. Only the
+// operation under way changes it.
+func (e *Engine) changeMigration(ctx context.Context, w *world, name string, change func(*migrationState)) error {
+	state, err := e.migrationState(ctx, w, name)
+	if err != nil {
+		return err
+	}
+	before := state
+	change(&state)
+	if state == before {
+		return nil
+	}
+	return e.store.Put(ctx, documentMigration, name, state)
+}
+
+// turned is the state after the route has turned to a side.
+func (s *migrationState) turned(to migrate.Side) {
+	switch {
+	case to == migrate.Target:
+		s.Phase = phaseCutOver
+	case s.Truth == migrate.Target:
+		s.Phase = phaseRolledBack
+	}
+	s.Truth = to
+}
+
+// statusTimeout bounds looking at both sides for a status.
+const statusTimeout = 3 * time.Second
+
+// MigrationStatus reports a migration: what the store keeps, what the journal
+// says of its switches, and what both sides show now.
+func (e *Engine) MigrationStatus(ctx context.Context, name string) (api.Migration, error) {
+	w, err := e.current()
+	if err != nil {
+		return api.Migration{}, err
+	}
+	state, err := e.migrationState(ctx, w, name)
+	if err != nil {
+		return api.Migration{}, err
+	}
+	declared, _ := w.landscape.Migration(name)
+	m := api.Migration{Name: name, Source: declared.Source, Environment: declared.Environment, Phase: state.Phase, Truth: string(state.Truth)}
+	if m.Cutover, err = e.switchReport(ctx, state.Cutover); err != nil {
+		return m, err
+	}
+	if m.Rollback, err = e.switchReport(ctx, state.Rollback); err != nil {
+		return m, err
+	}
+	if state.Phase == phaseAdopted {
+		return m, nil
+	}
+	limit, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	if err := e.look(limit, w, declared, &m); err != nil {
+		m.Problem = err.Error()
+	}
+	return m, nil
+}
+
+// look fills in what both sides show.
+func (e *Engine) look(ctx context.Context, w *world, declared landscape.Migration, m *api.Migration) error {
+	b, err := e.bridges(ctx, w, declared)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	all, err := migrate.Status(ctx, b.list)
+	for _, d := range all {
+		m.LagBytes += d.LagBytes
+		m.Databases = append(m.Databases, api.SyncState{Database: d.Database, Tables: d.Tables, TablesCopied: d.Copied, LagBytes: d.LagBytes})
+	}
+	return err
+}
+
+// switchReport reads the report of a cutover or rollback from the journal; nil
+// when there was none.
+func (e *Engine) switchReport(ctx context.Context, run string) (*api.SwitchReport, error) {
+	if run == "" {
+		return nil, nil
+	}
+	record, err := e.journal.Record(ctx, run)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil // the engine was killed before it began
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := migrate.ParsePlan(record.Run.Payload)
+	if err != nil {
+		return nil, err
+	}
+	r := migrate.NewReport(p, record.Outcome, func(name string) string { return record.Notes[name] })
+	report := api.SwitchReport{At: record.Started, Outcome: string(r.Status), WritePauseMS: ms(r.WritePause), LSN: r.LSN,
+		Held: r.Held.Requests, LongestMS: ms(r.Held.Longest), Expired: r.Held.Expired, Findings: r.Findings, Steps: stepTimes(r.Steps)}
+	if record.Outcome.Status != journal.Done {
+		report.Failed = record.Outcome.Failed
+		if record.Outcome.Cause != nil {
+			report.Reason = record.Outcome.Cause.Error()
+		}
+	}
+	return &report, nil
+}
+
+func stepTimes(results []journal.Result) []api.StepTime {
+	times := []api.StepTime{}
+	for _, r := range results {
+		times = append(times, api.StepTime{Name: r.Name, MS: ms(r.Elapsed)})
+	}
+	return times
+}

@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"godwit/internal/api"
+	"godwit/internal/landscape"
+	"godwit/internal/site"
+)
+
+// sites are the places that an engine can run a landscape on. Whoever adds a
+// site adds it here; nothing else asks for a name.
+var sites = map[string]func(ctx context.Context, e *Engine, s settings, sink api.Sink) (site.Site, error){
+	"local": openLocal,
+}
+
+// defaultSite is where a landscape runs that names no other.
+const defaultSite = "local"
+
+func (e *Engine) openSite(ctx context.Context, s settings, sink api.Sink) (site.Site, error) {
+	return sites[defaultSite](ctx, e, s, sink)
+}
+
+// What a site may offer beyond site.Site. A site without it says so by not
+// implementing it.
+type (
+	// logReader reads what instances and databases wrote.
+	logReader interface {
+		Logs(ctx context.Context, environment, service string, tail int, follow bool, line func(instance, text string)) error
+	}
+	// packetTester sends real packets over every ordered pair.
+	packetTester interface {
+		CheckIsolation(ctx context.Context, l *landscape.Landscape) (site.Isolation, error)
+	}
+)
+
+func unsupported(what string) error {
+	return api.Fail(api.Failed, "this site has no %s: %v", what, site.ErrUnsupported)
+}
+
+// Logs sends the lines of instances and databases.
+func (e *Engine) Logs(ctx context.Context, r api.LogsRequest, sink api.Sink) (struct{}, error) {
+	var done struct{}
+	w, err := e.current()
+	if err != nil {
+		return done, err
+	}
+	reader, ok := w.site.(logReader)
+	if !ok {
+		return done, unsupported("logs")
+	}
+	found := false
+	for _, env := range w.landscape.Environments {
+		if r.Environment != "" && r.Environment != env.Name {
+			continue
+		}
+		found = true
+	}
+	if !found {
+		return done, api.Fail(api.Missing, "the landscape declares no environment %q", r.Environment)
+	}
+	return done, e.readLogs(ctx, w, reader, r, sink)
+}
+
+// Isolation sends real packets and compares with the landscape.
+func (e *Engine) Isolation(ctx context.Context, sink api.Sink) (api.Isolation, error) {
+	w, err := e.current()
+	if err != nil {
+		return api.Isolation{}, err
+	}
+	tester, ok := w.site.(packetTester)
+	if !ok {
+		return api.Isolation{}, unsupported("packet test")
+	}
+	var found site.Isolation
+	err = timed(sink, "isolation", "packets over every ordered pair", func() (err error) {
+		found, err = tester.CheckIsolation(ctx, w.landscape)
+		return err
+	})
+	if err != nil {
+		return api.Isolation{}, fmt.Errorf("packet test: %w", err)
+	}
+	return api.Isolation{Pairs: found.Pairs, Allowed: found.Allowed, Denied: found.Denied, Wrong: found.Wrong, Details: found.Details}, nil
+}

@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"context"
+
+	"godwit/internal/api"
+	"godwit/internal/version"
+)
+
+// documentEnvironment remembers which environments exist, declared or not.
+const documentEnvironment = "environment"
+
+// Status reports everything the engine sees.
+func (e *Engine) Status(ctx context.Context) (api.Status, error) {
+	s := api.Status{Version: version.Version}
+	unfinished, err := e.journal.Unfinished(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, u := range unfinished {
+		s.Unfinished = append(s.Unfinished, u.Kind+" "+u.Subject)
+	}
+	w, err := e.current()
+	if err != nil {
+		return s, nil
+	}
+	s.Landscape = w.landscape.Name
+	s.Isolation = w.site.Abilities().Isolation
+	s.Gateway = e.gatewayStatus(ctx, w)
+	var names []string
+	for _, env := range w.landscape.Environments {
+		names = append(names, env.Name)
+	}
+	if s.Environments, err = e.observe(ctx, w, names); err != nil {
+		return s, err
+	}
+	for _, m := range w.landscape.Migrations {
+		state, err := e.MigrationStatus(ctx, m.Name)
+		if err != nil {
+			return s, err
+		}
+		s.Migrations = append(s.Migrations, state)
+	}
+	return s, nil
+}
+
+func (e *Engine) gatewayStatus(ctx context.Context, w *world) api.Gateway {
+	g := api.Gateway{Address: w.settings.Listen}
+	table, err := e.gateway.Table(ctx)
+	if err != nil {
+		return g
+	}
+	g.Healthy = true
+	routes := map[string]string{}
+	for host, r := range table.Routes {
+		routes[host] = r.Pool
+	}
+	g.Routes = sortedRoutes(routes)
+	return g
+}

@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"godwit/internal/gateway"
+	"godwit/internal/landscape"
+	"godwit/internal/migrate"
+)
+
+// traffic is the gateway as a migration sees it: the hosts that it moves.
+type traffic struct {
+	engine    *Engine
+	world     *world
+	migration landscape.Migration
+}
+
+func (e *Engine) traffic(w *world, m landscape.Migration) *traffic {
+	return &traffic{engine: e, world: w, migration: m}
+}
+
+// hold names the hold, so that a restarted engine finds it again.
+func (t *traffic) hold() string { return "migration-" + t.migration.Name }
+
+func (t *traffic) routes(side migrate.Side) map[string]string {
+	return migrationRoutes(t.world.landscape, t.migration, side)
+}
+
+func (t *traffic) Hold(ctx context.Context, lease time.Duration) error {
+	hosts := slices.Sorted(maps.Keys(t.routes(migrate.Source)))
+	return t.engine.gateway.Hold(ctx, t.hold(), hosts, lease)
+}
+
+func (t *traffic) Drained(ctx context.Context) error {
+	return t.engine.gateway.Drained(ctx, t.hold())
+}
+
+// Route writes down who holds the truth before it turns the routes: both are
+// done again together when the engine is killed in between.
+func (t *traffic) Route(ctx context.Context, to migrate.Side) error {
+	err := t.engine.changeMigration(ctx, t.world, t.migration.Name, func(s *migrationState) { s.turned(to) })
+	if err != nil {
+		return err
+	}
+	return t.engine.gateway.SetRoutes(ctx, t.routes(to))
+}
+
+// Release of a hold that is gone (the gateway was restarted, or the hold was
+// released before the engine was killed) has nothing left to do.
+func (t *traffic) Release(ctx context.Context) (migrate.Held, error) {
+	h, err := t.engine.gateway.Release(ctx, t.hold())
+	if errors.Is(err, gateway.ErrNotFound) {
+		return migrate.Held{Expired: true}, nil
+	}
+	return migrate.Held{Requests: h.Requests, Longest: h.Longest, Total: h.Total, Expired: h.Expired}, err
+}

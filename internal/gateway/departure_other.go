@@ -1,0 +1,13 @@
+//go:build !linux
+
+package gateway
+
+import "net"
+
+// departure notices that a client has gone while its request's body is still
+// unread. Here nothing tells; the hold's lease bounds the wait.
+type departure struct {
+	conn net.Conn
+}
+
+func (d departure) watch() (<-chan struct{}, func()) { return nil, func() {} }

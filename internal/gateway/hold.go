@@ -1,0 +1,237 @@
+package gateway
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Held is what a hold did to clients. Durations are nanoseconds in JSON.
+type Held struct {
+	Requests int64         `json:"requests"` // requests that waited
+	Longest  time.Duration `json:"longest"`  // longest wait of one request
+	Total    time.Duration `json:"total"`    // from hold to release
+	Expired  bool          `json:"expired"`  // the lease ended before the release
+}
+
+// A release wakes at most releaseBatch requests per releaseTick, oldest first,
+// so that a long hold does not end in a stampede on the instances: twenty
+// thousand requests take about 160 ms, those of a usual cutover one batch.
+const (
+	releaseBatch = 128
+	releaseTick  = time.Millisecond
+)
+
+// hold makes requests wait at the gate of some lanes, in order of arrival.
+type hold struct {
+	id    string
+	hosts []string
+	lanes []*lane
+	began time.Time
+	room  *room
+	over  chan struct{}   // closed when the hold ends
+	tasks *sync.WaitGroup // what runs on behalf of the control
+
+	mu       sync.Mutex
+	queue    list.List // of *waiter, oldest first
+	phase    phase
+	deadline time.Time
+	timer    *time.Timer
+	held     Held
+	departed int64
+}
+
+type phase int
+
+const (
+	holding   phase = iota
+	releasing       // requests leave in order; newcomers queue behind them
+	open            // everybody passes
+	aborted         // the gateway stops: requests are refused
+)
+
+type waiter struct {
+	since time.Time
+	ready chan struct{}
+}
+
+// room bounds how many requests wait in all holds together.
+type room struct {
+	used atomic.Int64
+	size int64
+}
+
+func (r *room) enter() bool {
+	if r.used.Add(1) > r.size {
+		r.used.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (r *room) leave() { r.used.Add(-1) }
+
+func newHold(id string, hosts []string, lanes []*lane, lease time.Duration, room *room, tasks *sync.WaitGroup) *hold {
+	now := time.Now()
+	h := &hold{id: id, hosts: hosts, lanes: lanes, began: now, deadline: now.Add(lease), room: room, over: make(chan struct{}), tasks: tasks}
+	h.timer = time.AfterFunc(lease, h.expire)
+	return h
+}
+
+// wait returns nil when the request may look at the gate again.
+func (h *hold) wait(ctx context.Context, away departure) error {
+	if !h.room.enter() {
+		return errTooMany
+	}
+	defer h.room.leave()
+	w := &waiter{since: time.Now(), ready: make(chan struct{})}
+	place, phase := h.enqueue(w)
+	if place == nil {
+		if phase == aborted {
+			return errStopping
+		}
+		return nil
+	}
+	gone, stop := away.watch()
+	defer stop()
+	select {
+	case <-w.ready:
+		return h.verdict()
+	case <-gone:
+	case <-ctx.Done():
+	}
+	h.depart(place, w)
+	return errDeparted
+}
+
+func (h *hold) enqueue(w *waiter) (*list.Element, phase) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.phase == open || h.phase == aborted {
+		return nil, h.phase
+	}
+	if h.phase == holding {
+		h.held.Requests++
+	}
+	return h.queue.PushBack(w), h.phase
+}
+
+func (h *hold) verdict() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.phase == aborted {
+		return errStopping
+	}
+	return nil
+}
+
+func (h *hold) depart(place *list.Element, w *waiter) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.queue.Remove(place)
+	if h.phase == holding {
+		h.departed++
+		h.held.Longest = max(h.held.Longest, time.Since(w.since))
+	}
+}
+
+// renew moves the end of the lease. It fails once the hold has ended: its
+// requests have passed, nobody may believe they still wait.
+func (h *hold) renew(lease time.Duration) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.phase != holding {
+		return errorf(ErrExpired, "hold %q ended after %s; release it and hold anew", h.id, h.held.Total)
+	}
+	h.deadline = time.Now().Add(lease)
+	h.timer.Reset(lease)
+	return nil
+}
+
+func (h *hold) expire() {
+	h.mu.Lock()
+	if left := time.Until(h.deadline); h.phase == holding && left > 0 { // renewed while the timer fired
+		h.timer.Reset(left)
+		h.mu.Unlock()
+		return
+	}
+	h.mu.Unlock()
+	h.end(true, releasing)
+}
+
+// end lets the requests go, oldest first, or refuses them all (aborted). The
+// first batch is on its way when it returns. Ending twice returns the same.
+func (h *hold) end(expired bool, to phase) Held {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.phase != holding {
+		return h.held
+	}
+	h.timer.Stop()
+	now := time.Now()
+	h.held.Total, h.held.Expired = now.Sub(h.began), expired
+	if first := h.queue.Front(); first != nil {
+		h.held.Longest = max(h.held.Longest, now.Sub(first.Value.(*waiter).since))
+	}
+	h.phase = to
+	close(h.over)
+	if to == aborted {
+		h.letGo(h.queue.Len())
+	} else if !h.letGo(releaseBatch) {
+		h.tasks.Go(h.letAllGo)
+	}
+	return h.held
+}
+
+// letAllGo ends by itself: it wakes more requests per second than can arrive.
+func (h *hold) letAllGo() {
+	ticker := time.NewTicker(releaseTick)
+	defer ticker.Stop()
+	for {
+		<-ticker.C
+		h.mu.Lock()
+		empty := h.letGo(releaseBatch)
+		h.mu.Unlock()
+		if empty {
+			return
+		}
+	}
+}
+
+// letGo wakes up to n requests; once none is left the gate is open, unless a
+// newer hold has taken it. h.mu is held.
+func (h *hold) letGo(n int) (empty bool) {
+	for ; n > 0 && h.queue.Len() > 0; n-- {
+		close(h.queue.Remove(h.queue.Front()).(*waiter).ready)
+	}
+	if h.queue.Len() > 0 {
+		return false
+	}
+	if h.phase == releasing {
+		h.phase = open
+		for _, l := range h.lanes {
+			l.hold.CompareAndSwap(h, nil)
+		}
+	}
+	return true
+}
+
+func (h *hold) status() HoldStatus {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := HoldStatus{ID: h.id, Hosts: h.hosts, Held: h.held, Departed: h.departed, Active: h.phase == holding}
+	if s.Active {
+		s.Waiting = int64(h.queue.Len())
+		s.Held.Total = time.Since(h.began)
+		s.LeaseLeft = time.Until(h.deadline)
+		if first := h.queue.Front(); first != nil {
+			s.Held.Longest = max(s.Held.Longest, time.Since(first.Value.(*waiter).since))
+		}
+	}
+	for _, l := range h.lanes {
+		s.InFlight += l.inflight.now()
+	}
+	return s
+}

@@ -1,0 +1,59 @@
+package gateway
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// lane is the way in for one host: who is in flight on it, and the hold at its
+// gate. It outlives changes of the route.
+type lane struct {
+	host     string
+	inflight gauge
+	hold     atomic.Pointer[hold]
+}
+
+// view is what the data path reads: immutable, swapped atomically.
+type view struct {
+	version uint64
+	routes  map[string]binding
+}
+
+type binding struct {
+	lane *lane
+	pool *pool
+}
+
+// passage is a request that passed the gate; leave must be called when it is over.
+type passage struct {
+	lane *lane
+	pool *pool
+}
+
+func (p passage) leave() { p.lane.inflight.done() }
+
+// admit lets a request for host through the gate, waiting while it is held.
+// It counts the request in before it looks at the hold, and looks at the table
+// after that: a request either is seen by whoever drains the lane, or waits, or
+// goes where the table points now.
+func (c *control) admit(ctx context.Context, host string, away departure) (passage, error) {
+	for {
+		v := c.view.Load()
+		b, ok := v.routes[host]
+		if !ok {
+			return passage{}, errorf(ErrNotFound, "no route for host %q", host)
+		}
+		b.lane.inflight.add()
+		h := b.lane.hold.Load()
+		if h == nil && c.view.Load() == v {
+			return passage(b), nil
+		}
+		b.lane.inflight.done()
+		if h == nil {
+			continue
+		}
+		if err := h.wait(ctx, away); err != nil {
+			return passage{}, err
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Ready is the line a gateway prints on standard output once it serves.
+type Ready struct {
+	Listen string `json:"listen"`
+	PID    int    `json:"pid"`
+}
+
+// Main is the gateway process: godwit gateway --listen … --admin … --state ….
+// It returns the exit status: 0 ended gracefully, 1 failed, 2 wrong usage.
+func Main(args []string) int {
+	cfg, err := parseArgs(args, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "godwit gateway:", err)
+		return 2
+	}
+	cfg.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	if err := serveProcess(ctx, cfg, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "godwit gateway:", err)
+		return 1
+	}
+	return 0
+}
+
+func parseArgs(args []string, usage io.Writer) (Config, error) {
+	var cfg Config
+	fs := flag.NewFlagSet("godwit gateway", flag.ContinueOnError)
+	fs.SetOutput(usage)
+	fs.StringVar(&cfg.Listen, "listen", "127.0.0.1:8080", "host:port for clients")
+	fs.StringVar(&cfg.Admin, "admin", "", "unix `socket` of the admin API")
+	fs.StringVar(&cfg.State, "state", "", "`file` that keeps the last good table")
+	if err := fs.Parse(args); err != nil {
+		return cfg, err
+	}
+	if fs.NArg() > 0 {
+		return cfg, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if cfg.Admin == "" || cfg.State == "" {
+		return cfg, errors.New("--admin and --state are needed")
+	}
+	return cfg, nil
+}
+
+func serveProcess(ctx context.Context, cfg Config, stdout io.Writer) error {
+	s, err := New(cfg)
+	if err != nil {
+		return err
+	}
+	s.onReady = func() { _ = json.NewEncoder(stdout).Encode(Ready{Listen: s.Addr(), PID: os.Getpid()}) }
+	return s.Run(ctx)
+}

@@ -1,0 +1,287 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// replayBody is the largest body that is kept to be sent again.
+	replayBody = 1 << 20
+	// inlineBody is the largest body that is read before the request is sent
+	// even if it is never sent again: the instance does not wait for a slow
+	// client, and no goroutine is needed.
+	inlineBody = 64 << 10
+)
+
+// Outgoing is a request as it is sent to endpoints, once or again.
+type Outgoing struct {
+	in         *http.Request
+	rc         *http.ResponseController
+	stub       http.Request // what http.ReadResponse needs to know
+	forwarded  forwarded
+	upgrade    string
+	replayable bool
+	expects    bool // the client waits for a 100 before it sends its body
+
+	length    int64 // of the body; -1: chunked
+	buffered  []byte
+	rest      io.Reader            // what follows buffered; nil: nothing
+	consumed  bool                 // rest has been read from
+	announced http.Header          // trailers that follow the body
+	inform    func(*http.Response) // told of 1xx responses
+}
+
+// forwarded is what we tell instances of the client; what the client says of
+// itself in these headers is dropped.
+type forwarded struct{ client, host, proto string }
+
+// newOutgoing reads as much of the body as it may have to repeat. It returns an
+// error only when the client's body cannot be read.
+func newOutgoing(r *http.Request, rc *http.ResponseController, bodyIdle time.Duration) (*Outgoing, error) {
+	client, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		client = r.RemoteAddr
+	}
+	o := &Outgoing{
+		in: r, rc: rc, stub: http.Request{Method: r.Method},
+		forwarded:  forwarded{client: client, host: r.Host, proto: "http"},
+		upgrade:    upgradeType(r.Header),
+		replayable: replayable(r),
+		expects:    strings.EqualFold(r.Header.Get("Expect"), "100-continue"),
+		length:     r.ContentLength, announced: r.Trailer,
+	}
+	if o.upgrade != "" {
+		o.replayable = false
+	}
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		o.length, o.expects = 0, false
+		return o, nil
+	}
+	o.rest = &patientBody{body: r.Body, rc: rc, idle: bodyIdle}
+	return o, o.buffer()
+}
+
+// replayable: the method promises that twice is as good as once, or the client
+// says so with a key.
+func replayable(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return r.Header.Get("Idempotency-Key") != ""
+}
+
+// buffer reads the body of a replayable request if it is small enough, and any
+// small body of known length; others stream.
+func (o *Outgoing) buffer() error {
+	limit := int64(0)
+	switch {
+	case o.replayable && o.length <= replayBody:
+		limit = replayBody
+	case o.length > 0 && o.length <= inlineBody && !o.expects:
+		limit = inlineBody
+	}
+	if limit == 0 {
+		o.replayable = false
+		if o.length < 0 || o.length > inlineBody {
+			o.fullDuplex()
+		}
+		return nil
+	}
+	var b bytes.Buffer
+	if o.length > 0 {
+		b.Grow(int(o.length) + bytes.MinRead)
+	}
+	n, err := b.ReadFrom(io.LimitReader(o.rest, limit+1))
+	if err != nil {
+		return err
+	}
+	o.buffered = b.Bytes()
+	if n <= limit {
+		o.rest, o.expects = nil, false
+		if len(o.announced) == 0 {
+			o.length = n
+		}
+		return nil
+	}
+	o.replayable, o.expects = false, false
+	o.fullDuplex()
+	return nil
+}
+
+// fullDuplex lets the response begin while the body still streams.
+func (o *Outgoing) fullDuplex() { _ = o.rc.EnableFullDuplex() }
+
+// Replayable: may be sent again even if an endpoint has seen it.
+func (o *Outgoing) Replayable() bool { return o.replayable && o.Rewindable() }
+
+// Rewindable: nothing of the body is lost yet.
+func (o *Outgoing) Rewindable() bool { return !o.consumed }
+
+// streams: a body follows that is not sent together with the head.
+func (o *Outgoing) streams() bool {
+	return o.rest != nil || len(o.buffered) > inlineBody || o.length < 0
+}
+
+// freshness is how long a connection may have been idle to be used for this
+// request. One that cannot be sent again takes only a connection that its
+// endpoint is unlikely to be closing just now.
+func (o *Outgoing) freshness(usual time.Duration) time.Duration {
+	if o.replayable {
+		return usual
+	}
+	return min(usual, time.Second)
+}
+
+// interrupt ends a pending read of the client's body.
+func (o *Outgoing) interrupt() { _ = o.rc.SetReadDeadline(time.Unix(1, 0)) }
+
+// writeHead writes the request line and headers; errors stay in w.
+func (o *Outgoing) writeHead(w *bufio.Writer) {
+	w.WriteString(o.in.Method)
+	w.WriteByte(' ')
+	w.WriteString(target(o.in))
+	w.WriteString(" HTTP/1.1\r\nHost: ")
+	w.WriteString(o.in.Host)
+	w.WriteString("\r\n")
+	writeRequestHeader(w, o.in.Header)
+	writeLine(w, "X-Forwarded-For", o.forwarded.client)
+	writeLine(w, "X-Forwarded-Host", o.forwarded.host)
+	writeLine(w, "X-Forwarded-Proto", o.forwarded.proto)
+	if o.upgrade != "" {
+		writeLine(w, "Connection", "Upgrade")
+		writeLine(w, "Upgrade", o.upgrade)
+	}
+	if strings.EqualFold(o.in.Header.Get("Te"), "trailers") {
+		writeLine(w, "TE", "trailers")
+	}
+	if o.expects {
+		writeLine(w, "Expect", "100-continue")
+	}
+	o.writeFraming(w)
+	w.WriteString("\r\n")
+}
+
+// writeFraming states the length as we understood it, never as the client wrote it.
+func (o *Outgoing) writeFraming(w *bufio.Writer) {
+	switch {
+	case o.length < 0:
+		writeLine(w, "Transfer-Encoding", "chunked")
+		for name := range o.announced {
+			writeLine(w, "Trailer", name)
+		}
+	case o.length > 0 || needsLength(o.in.Method):
+		writeLine(w, "Content-Length", strconv.FormatInt(o.length, 10))
+	}
+}
+
+func needsLength(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
+
+func target(r *http.Request) string {
+	if strings.HasPrefix(r.RequestURI, "/") || r.RequestURI == "*" {
+		return r.RequestURI
+	}
+	return r.URL.RequestURI() // absolute form
+}
+
+// writeBody streams the body. It tells apart who failed: the client, whose body
+// broke off, or the endpoint, which did not take it.
+func (o *Outgoing) writeBody(w *bufio.Writer) (bodyErr, sendErr error) {
+	write, end := writePlain(w), func() error { return w.Flush() }
+	if o.length < 0 {
+		write, end = writeChunk(w), func() error { return writeLastChunk(w, o.in.Trailer) }
+	}
+	if len(o.buffered) > 0 {
+		if err := write(o.buffered); err != nil {
+			return nil, err
+		}
+	}
+	if o.rest == nil {
+		return nil, end()
+	}
+	o.consumed = true
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := o.rest.Read(*buf)
+		if n > 0 {
+			if err := write((*buf)[:n]); err != nil {
+				return nil, err
+			}
+		}
+		if err == io.EOF {
+			return nil, end()
+		}
+		if err != nil {
+			return err, nil
+		}
+	}
+}
+
+func writePlain(w *bufio.Writer) func([]byte) error {
+	return func(b []byte) error {
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+		return w.Flush()
+	}
+}
+
+func writeChunk(w *bufio.Writer) func([]byte) error {
+	return func(b []byte) error {
+		w.WriteString(strconv.FormatInt(int64(len(b)), 16))
+		w.WriteString("\r\n")
+		w.Write(b)
+		w.WriteString("\r\n")
+		return w.Flush()
+	}
+}
+
+func writeLastChunk(w *bufio.Writer, trailer http.Header) error {
+	w.WriteString("0\r\n")
+	writeRequestHeader(w, trailer)
+	w.WriteString("\r\n")
+	return w.Flush()
+}
+
+// patientBody reads the client's body and gives up on a client that sends
+// nothing for idle.
+type patientBody struct {
+	body io.Reader
+	rc   *http.ResponseController
+	idle time.Duration
+}
+
+var errClientBody = errors.New("read the client's body")
+
+var errBodyIdle = errors.New("the client sent nothing of its body for too long")
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	if err := b.rc.SetReadDeadline(time.Now().Add(b.idle)); err != nil {
+		return 0, fmt.Errorf("read the client's body: %w", err)
+	}
+	n, err := b.body.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, errBodyIdle
+	}
+	if err == io.EOF {
+		// net/http watches for a departing client from here on; a deadline left
+		// behind would look like one.
+		if derr := b.rc.SetReadDeadline(time.Time{}); derr != nil {
+			return n, derr
+		}
+	}
+	return n, err
+}

@@ -1,0 +1,288 @@
+package gateway
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"godwit/internal/fleet"
+)
+
+// process is a gateway as a process of its own.
+type process struct {
+	*exec.Cmd
+	Ready
+}
+
+func startProcess(t *testing.T, listen, admin, state string) *process {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", "gateway", "--listen", listen, "--admin", admin, "--state", state)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	p := &process{Cmd: cmd}
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err != nil {
+		t.Fatalf("the gateway did not get ready: %v", err)
+	}
+	if err := json.Unmarshal(line, &p.Ready); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// adminCall makes one raw call on an admin socket.
+func adminCall(t *testing.T, socket, method, path, body string) (int, string) {
+	t.Helper()
+	c := newUnixClient(socket)
+	defer c.CloseIdleConnections()
+	req, err := http.NewRequest(method, "http://gateway"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fetch(c, req)
+	if got.err != nil {
+		t.Fatalf("%s %s: %v", method, path, got.err)
+	}
+	return got.status, got.body
+}
+
+// TestTheTableSurvivesKill: each change that was answered is there after a
+// kill -9 at once afterwards, without an engine.
+func TestTheTableSurvivesKill(t *testing.T) {
+	t.Parallel()
+	dir := testDir(t)
+	admin, state := filepath.Join(dir, "admin"), filepath.Join(dir, "table.json")
+	b := newBackend(t, says("here"))
+	pool, _ := json.Marshal(one(b.endpoint("a", 1)))
+	for round := range 3 {
+		p := startProcess(t, "127.0.0.1:0", admin, state)
+		client := newHTTPClient(p.Listen)
+		for old := range round {
+			req, _ := http.NewRequest("GET", "http://"+p.Listen, nil)
+			req.Host = fmt.Sprintf("h%d.example", old)
+			fetch(client, req).want(t, 200, "here")
+		}
+		name := fmt.Sprintf("production/p%d", round)
+		if status, body := adminCall(t, admin, "PUT", "/pools/"+name, string(pool)); status != 200 {
+			t.Fatalf("%d %s", status, body)
+		}
+		if status, body := adminCall(t, admin, "PUT", "/routes", fmt.Sprintf(`{"h%d.example":%q}`, round, name)); status != 200 {
+			t.Fatalf("%d %s", status, body)
+		}
+		p.Process.Signal(syscall.SIGKILL)
+		p.Wait()
+		client.CloseIdleConnections()
+	}
+}
+
+func TestACorruptTableIsMovedAside(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]string{
+		"empty":        "",
+		"half":         `{"version":3,"pools":{"a":{"endpo`,
+		"binary":       "\x00\xff\xfe",
+		"other":        `{"hello":1}`,
+		"null":         `null`,
+		"no maps":      `{"version":1}`,
+		"lost pool":    `{"version":1,"pools":{},"routes":{"h":{"pool":"x"}}}`,
+		"bad endpoint": `{"version":1,"pools":{"p":{"endpoints":[{"id":"a","address":"nowhere","release":1}],"weights":{"1":1}}},"routes":{}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := testConfig(t)
+			if err := os.WriteFile(cfg.State, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r := startWith(t, cfg)
+			r.do("GET", "/", "").want(t, 404, "*")
+			aside, _ := filepath.Glob(cfg.State + ".corrupt-*")
+			if len(aside) != 1 {
+				t.Fatalf("moved aside: %v", aside)
+			}
+			if kept, _ := os.ReadFile(aside[0]); string(kept) != content {
+				t.Errorf("what was moved aside is not what was there: %q", kept)
+			}
+		})
+	}
+}
+
+func TestAChangeThatCannotBeSavedIsNotMade(t *testing.T) {
+	t.Parallel()
+	r := serving(t, Pool{})
+	before := r.control.Table()
+	if err := os.Mkdir(r.cfg.State+".tmp", 0o700); err != nil { // in the way of the temporary file
+		t.Fatal(err)
+	}
+	if _, err := r.control.SetPool("production/menu", Pool{}); err == nil {
+		t.Fatal("no error")
+	}
+	if after := r.control.Table(); after.Version != before.Version || len(after.Pools) != len(before.Pools) {
+		t.Errorf("the table changed: %+v", after)
+	}
+}
+
+// TestReplacementUnderLoad: a new gateway takes over from a running one, twice,
+// while clients with kept connections and clients that connect anew for each
+// request go on. No request may fail.
+func TestReplacementUnderLoad(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t, says("served"))
+	cfg := testConfig(t)
+	cfg.Log, cfg.FarewellTime = nil, 300*time.Millisecond
+	r := startWith(t, cfg)
+	r.pool("production/till", one(b.endpoint("a", 1)))
+	r.route(host, "production/till")
+
+	stop := make(chan struct{})
+	var sent atomic.Int64
+	var clients sync.WaitGroup
+	fresh := newHTTPClient(r.Addr())
+	fresh.Transport.(*http.Transport).DisableKeepAlives = true
+	for i := range 6 {
+		clients.Go(func() {
+			tick := time.NewTicker(10 * time.Millisecond) // 600 requests per second together
+			defer tick.Stop()
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				case <-tick.C:
+				}
+				c := []*http.Client{r.client, fresh}[i%2]
+				if got := fetch(c, r.request([]string{"GET", "POST"}[n%2], "/", "")); got.err != nil || got.status != 200 {
+					t.Errorf("failed: %+v", got)
+				}
+				sent.Add(1)
+			}
+		})
+	}
+	current := r
+	for range 2 {
+		before := sent.Load()
+		until(t, "load", func() bool { return sent.Load() > before+100 })
+		counted := current.traffic(1).Requests
+		cfg.Listen = r.Addr()
+		next := startWith(t, cfg)
+		if now := next.traffic(1).Requests; now < counted {
+			t.Errorf("counters went back from %d to %d", counted, now)
+		}
+		if _, err := current.control.SetPool("x", Pool{}); !errors.Is(err, ErrSuperseded) {
+			t.Errorf("the old gateway still takes changes: %v", err)
+		}
+		if err := <-current.done; err != nil {
+			t.Fatal(err)
+		}
+		current.done <- nil
+		<-next.control.predecessor
+		current = next
+	}
+	close(stop)
+	clients.Wait()
+	if n := sent.Load(); n < 200 {
+		t.Errorf("only %d requests were sent", n)
+	}
+	if status, _ := adminCall(t, cfg.Admin, "GET", "/healthz", ""); status != 200 {
+		t.Errorf("admin socket: %d", status)
+	}
+}
+
+// TestDrainedAfterReplacement: what the old gateway still has in flight counts.
+func TestDrainedAfterReplacement(t *testing.T) {
+	t.Parallel()
+	finish := make(chan struct{})
+	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { <-finish; io.WriteString(w, "done") })
+	cfg := testConfig(t)
+	cfg.Log = nil
+	old := startWith(t, cfg)
+	old.pool("production/till", one(b.endpoint("a", 1)))
+	old.route(host, "production/till")
+	got := make(chan result, 1)
+	go func() { got <- old.do("POST", "/", "") }()
+	until(t, "in flight", func() bool { return b.hits.Load() == 1 })
+	cfg.Listen = old.Addr()
+	fresh := startWith(t, cfg)
+	fresh.hold("h", time.Minute)
+	drained := make(chan error, 1)
+	go func() { drained <- fresh.control.Drained(deadline(t, 20*time.Second), "h", 0) }()
+	select {
+	case err := <-drained:
+		t.Fatalf("drained while the old gateway has a request in flight: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(finish)
+	(<-got).want(t, 200, "done")
+	if err := <-drained; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAHoldForbidsReplacement(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t, says("served"))
+	cfg := testConfig(t)
+	r := startWith(t, cfg)
+	r.pool("production/till", one(b.endpoint("a", 1)))
+	r.route(host, "production/till")
+	r.hold("cutover", time.Minute)
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), `hold "cutover" is active`) {
+		t.Fatalf("took over from a gateway that holds requests: %v", err)
+	}
+	r.control.Release("cutover")
+	cfg.Listen = "127.0.0.1:1"
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "already listens") {
+		t.Fatalf("took over another address: %v", err)
+	}
+	r.do("GET", "/", "").want(t, 200, "served") // goes on as if nothing had been
+	r.pool("production/menu", Pool{Weights: fleet.Weights{1: 1}})
+}
+
+func TestGracefulShutdown(t *testing.T) {
+	t.Parallel()
+	finish := make(chan struct{})
+	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { <-finish; io.WriteString(w, "done") })
+	r := serving(t, one(b.endpoint("a", 1)))
+	got := make(chan result, 1)
+	go func() { got <- r.do("POST", "/", "") }()
+	until(t, "in flight", func() bool { return b.hits.Load() == 1 })
+	if status, _ := adminCall(t, r.cfg.Admin, "POST", "/shutdown", ""); status != 200 {
+		t.Fatalf("shutdown: %d", status)
+	}
+	until(t, "it accepts nothing more", func() bool {
+		c := newHTTPClient(r.Addr())
+		defer c.CloseIdleConnections()
+		return errors.Is(fetch(c, r.request("GET", "/", "")).err, syscall.ECONNREFUSED)
+	})
+	close(finish)
+	(<-got).want(t, 200, "done")
+	r.end()
+	if _, err := os.Stat(r.cfg.Admin); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the admin socket is left: %v", err)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{}, {"--admin", "a"}, {"--nonsense"}, {"--admin", "a", "--state", "b", "extra"}} {
+		if _, err := parseArgs(args, io.Discard); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+	}
+}

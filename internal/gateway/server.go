@@ -1,0 +1,241 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config of a gateway. Listen, Admin and State are needed; zero means the default elsewhere.
+type Config struct {
+	Listen string // host:port for clients
+	Admin  string // unix socket of the admin API, made with mode 0600
+	State  string // file of the last good table
+	Log    *slog.Logger
+
+	Forward Forwarder // default: own pooled HTTP/1.1
+	Dial    DialFunc  // how the default Forwarder connects; default: directly, or through the endpoint's door
+
+	MaxHeld           int           // requests on hold, all holds together (20,000)
+	MaxHeader         int           // bytes of a request's head (64 KiB)
+	ReadHeaderTimeout time.Duration // for a request's head (10 s)
+	BodyIdleTimeout   time.Duration // without a byte of a request's body (30 s)
+	WriteIdleTimeout  time.Duration // without a client taking a byte of a response (60 s)
+	KeepAlive         time.Duration // of idle client connections (75 s)
+	DialTimeout       time.Duration // (3 s)
+	ResponseTimeout   time.Duration // from request sent to head of the response (60 s)
+	ShieldTimeout     time.Duration // the same, of a new release an older one stands in for (5 s)
+	EndpointWait      time.Duration // how long a request waits for a pool without ready endpoint (2 s)
+	HoldGrace         time.Duration // for upgraded connections when a hold is drained (100 ms)
+	IdleGrace         time.Duration // the same when a release is drained (10 s)
+	DrainTimeout      time.Duration // for requests in flight at shutdown (30 s)
+	FarewellTime      time.Duration // after a hand-over: for keep-alive clients to be told to reconnect (2 s)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Dial == nil {
+		c.Dial = dialEndpoint
+	}
+	c.MaxHeld = orDefault(c.MaxHeld, 20_000)
+	c.MaxHeader = orDefault(c.MaxHeader, 64<<10)
+	c.ReadHeaderTimeout = orDefault(c.ReadHeaderTimeout, 10*time.Second)
+	c.BodyIdleTimeout = orDefault(c.BodyIdleTimeout, 30*time.Second)
+	c.WriteIdleTimeout = orDefault(c.WriteIdleTimeout, time.Minute)
+	c.KeepAlive = orDefault(c.KeepAlive, 75*time.Second)
+	c.DialTimeout = orDefault(c.DialTimeout, 3*time.Second)
+	c.ResponseTimeout = orDefault(c.ResponseTimeout, time.Minute)
+	c.ShieldTimeout = orDefault(c.ShieldTimeout, 5*time.Second)
+	c.EndpointWait = orDefault(c.EndpointWait, 2*time.Second)
+	c.HoldGrace = orDefault(c.HoldGrace, 100*time.Millisecond)
+	c.IdleGrace = orDefault(c.IdleGrace, 10*time.Second)
+	c.DrainTimeout = orDefault(c.DrainTimeout, 30*time.Second)
+	c.FarewellTime = orDefault(c.FarewellTime, 2*time.Second)
+	if c.Forward == nil {
+		c.Forward = newHTTP1(c)
+	}
+	return c
+}
+
+func orDefault[T int | time.Duration](v, otherwise T) T {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+// Server is a gateway.
+type Server struct {
+	cfg      Config
+	control  *control
+	proxy    *proxy
+	listener net.Listener
+	admin    *net.UnixListener
+	handover *net.UnixListener
+	nursery  string // directory of sockets that are not in place yet
+	heir     *heir  // of a gateway that ran before; nil without one
+
+	public, private *http.Server
+	conns           atomic.Int64 // client connections
+	stop            chan struct{}
+	stopOnce        sync.Once
+	onReady         func() // called once, when clients and the engine are served
+}
+
+// New loads the last table and opens the sockets. If a gateway already runs
+// with the same admin socket, New takes its listener and its table. Run must be
+// called next; without it, the other goes on.
+func New(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	s := &Server{cfg: cfg, stop: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(context.Background(), handoverPatience)
+	defer cancel()
+	var err error
+	if s.heir, err = takeOver(ctx, cfg.Admin); err != nil {
+		return nil, err
+	}
+	if err := s.open(); err != nil {
+		s.closeSockets()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) open() error {
+	table, err := s.listenAndLoad()
+	if err != nil {
+		return err
+	}
+	if s.nursery, err = os.MkdirTemp(filepath.Dir(s.cfg.Admin), ".gw"); err != nil {
+		return fmt.Errorf("listen for the engine: %w", err)
+	}
+	if s.admin, err = s.listenUnix("a"); err != nil {
+		return err
+	}
+	if s.handover, err = s.listenUnix("h"); err != nil {
+		return err
+	}
+	s.control = newControl(table, s.cfg, s.cfg.Forward.Forget)
+	if s.heir != nil {
+		s.control.predecessor = make(chan struct{})
+		s.control.inherit(s.heir.Traffic)
+	}
+	s.proxy = &proxy{control: s.control, forward: s.cfg.Forward, cfg: s.cfg}
+	s.public = s.publicServer()
+	s.private = &http.Server{
+		Handler:           (&admin{control: s.control, cfg: s.cfg, shutdown: s.Shutdown}).handler(),
+		ReadHeaderTimeout: s.cfg.ReadHeaderTimeout,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelWarn),
+	}
+	return nil
+}
+
+func (s *Server) listenAndLoad() (Table, error) {
+	if s.heir != nil {
+		if want := s.cfg.Listen; want != s.heir.Listen && !anyPort(want) {
+			return Table{}, fmt.Errorf("a gateway with admin socket %s already listens on %s, not on %s; shut it down first", s.cfg.Admin, s.heir.Listen, want)
+		}
+		s.listener = s.heir.listener
+		return s.heir.Table, nil
+	}
+	table, err := (stateFile{s.cfg.State}).load(s.cfg.Log)
+	if err != nil {
+		return Table{}, err
+	}
+	if s.listener, err = net.Listen("tcp", s.cfg.Listen); err != nil {
+		return Table{}, fmt.Errorf("listen for clients: %w", err)
+	}
+	return table, nil
+}
+
+func anyPort(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	return err == nil && port == "0"
+}
+
+func (s *Server) publicServer() *http.Server {
+	return &http.Server{
+		Handler:           s.proxy,
+		MaxHeaderBytes:    s.cfg.MaxHeader,
+		ReadHeaderTimeout: s.cfg.ReadHeaderTimeout,
+		IdleTimeout:       s.cfg.KeepAlive,
+		// Only there to renew the deadline with each request: what bounds a
+		// slow client is WriteIdleTimeout, set before each write.
+		WriteTimeout:                 24 * time.Hour,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the instance's to answer
+		ErrorLog:                     slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				s.conns.Add(1)
+			case http.StateHijacked, http.StateClosed:
+				s.conns.Add(-1)
+			}
+		},
+	}
+}
+
+// listenUnix listens in a directory that nobody else may enter; settle moves the
+// socket from there to its place, over whatever a dead or superseded gateway left.
+func (s *Server) listenUnix(name string) (*net.UnixListener, error) {
+	path := filepath.Join(s.nursery, name)
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listen for the engine: %w", err)
+	}
+	ln.SetUnlinkOnClose(false)
+	if err := os.Chmod(path, 0o600); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return ln, nil
+}
+
+func (s *Server) settle() error {
+	for name, path := range s.places() {
+		if err := os.Rename(filepath.Join(s.nursery, name), path); err != nil {
+			return fmt.Errorf("put the admin socket in place: %w", err)
+		}
+	}
+	return os.Remove(s.nursery)
+}
+
+// places is where the sockets belong, by their name in the nursery.
+func (s *Server) places() map[string]string {
+	return map[string]string{"a": s.cfg.Admin, "h": handoverSocket(s.cfg.Admin)}
+}
+
+// Addr is where clients are served, host:port.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Shutdown makes Run end gracefully. It does not wait.
+func (s *Server) Shutdown() { s.stopOnce.Do(func() { close(s.stop) }) }
+
+func (s *Server) closeSockets() {
+	if s.heir != nil {
+		s.heir.close()
+	}
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	for _, ln := range []*net.UnixListener{s.admin, s.handover} {
+		if ln != nil {
+			ln.Close()
+		}
+	}
+	if s.nursery != "" {
+		_ = os.RemoveAll(s.nursery) // gone already if the sockets are in place
+	}
+}

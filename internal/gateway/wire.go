@@ -1,0 +1,77 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"godwit/internal/fleet"
+)
+
+// What the admin API carries beside Table, Pool and Held. Durations are
+// nanoseconds unless the name says otherwise.
+type (
+	// HoldRequest is the body of PUT /holds/{id}.
+	HoldRequest struct {
+		Hosts   []string `json:"hosts"`
+		LeaseMS int64    `json:"lease_ms"`
+	}
+
+	// HoldStatus is a hold as observed.
+	HoldStatus struct {
+		ID        string        `json:"id"`
+		Hosts     []string      `json:"hosts"`
+		Active    bool          `json:"active"`    // false: expired, waits to be released
+		Waiting   int64         `json:"waiting"`   // requests waiting now
+		Departed  int64         `json:"departed"`  // requests whose client went away while waiting
+		InFlight  int64         `json:"in_flight"` // requests that passed before, or pass now
+		LeaseLeft time.Duration `json:"lease_left"`
+		Held      Held          `json:"held"`
+	}
+
+	// Stats is what the gateway sees.
+	Stats struct {
+		Version uint64               `json:"version"`
+		Waiting int64                `json:"waiting"` // requests on hold, all holds together
+		Pools   map[string]PoolStats `json:"pools"`
+		Hosts   map[string]int64     `json:"hosts"` // requests in flight by routed host
+	}
+
+	// PoolStats is what one pool has served, by release, and what is in flight, by endpoint.
+	PoolStats struct {
+		Traffic  map[int]fleet.Traffic `json:"traffic"`
+		InFlight map[string]int64      `json:"in_flight"`
+	}
+
+	// Changed is the answer to a change of the table.
+	Changed struct {
+		Version uint64 `json:"version"`
+	}
+
+	// Problem is the body of an answer that is not 2xx.
+	Problem struct {
+		Error string `json:"error"`
+	}
+)
+
+// decodeStrict reads one JSON object and nothing else: no unknown fields, no
+// null in its place, nothing after it.
+func decodeStrict(r io.Reader, into any) error {
+	d := json.NewDecoder(r)
+	var raw json.RawMessage
+	if err := d.Decode(&raw); err != nil {
+		return fmt.Errorf("not valid JSON: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the JSON object")
+	}
+	if len(raw) == 0 || raw[0] != '{' {
+		return errors.New("a JSON object is wanted")
+	}
+	known := json.NewDecoder(bytes.NewReader(raw))
+	known.DisallowUnknownFields()
+	return known.Decode(into)
+}

@@ -1,0 +1,262 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"godwit/internal/landscape"
+)
+
+// skewLimit is how far the clocks of the two sides may be apart.
+const skewLimit = time.Second
+
+// Check returns everything that stands against moving this database, each with
+// a mend. It changes nothing. The error is for what it could not ask.
+func (b *Bridge) Check(ctx context.Context) (landscape.Findings, error) {
+	var all landscape.Findings
+	for _, side := range []string{Source, Target} {
+		conn, err := b.watcher(ctx, side)
+		if err != nil {
+			all = append(all, b.finding(side, landscape.Error, fmt.Sprintf("can't be reached: %v", err), "start it, or correct its URL"))
+			continue
+		}
+		for _, r := range rules {
+			if r.side != "" && r.side != side {
+				continue
+			}
+			objects, err := b.ask(ctx, conn, r)
+			if err != nil {
+				return all, b.about(side, fmt.Errorf("checking whether %s: %w", r.summary, err))
+			}
+			for _, object := range objects {
+				all = append(all, b.finding(side, r.severity, fmt.Sprintf(r.summary, object), r.mend))
+			}
+		}
+	}
+	if slices.ContainsFunc(all, func(f landscape.Finding) bool { return strings.Contains(f.Summary, "can't be reached") }) {
+		return all, nil
+	}
+	between, err := b.compare(ctx)
+	return append(all, between...), err
+}
+
+// ask runs the query of a rule.
+func (b *Bridge) ask(ctx context.Context, conn *pgx.Conn, r rule) ([]string, error) {
+	if strings.Contains(r.query, "$1") {
+		return column(ctx, conn, r.query, b.name())
+	}
+	return column(ctx, conn, r.query)
+}
+
+func (b *Bridge) finding(side string, severity landscape.Severity, summary, mend string) landscape.Finding {
+	return landscape.Finding{Severity: severity, Summary: fmt.Sprintf("database %q, %s: %s", b.Database, side, summary), Mend: mend}
+}
+
+// compare asks what needs both sides.
+func (b *Bridge) compare(ctx context.Context) (landscape.Findings, error) {
+	var all landscape.Findings
+	for _, question := range []func(context.Context) (landscape.Findings, error){
+		b.versions, b.available, b.roles, b.locales, b.empty, b.room, b.clocks, b.reachable,
+	} {
+		found, err := question(ctx)
+		all = append(all, found...)
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// both asks both sides the same.
+func (b *Bridge) both(ctx context.Context, query string) (source, target []string, err error) {
+	answers := map[string][]string{}
+	for _, side := range []string{Source, Target} {
+		conn, err := b.watcher(ctx, side)
+		if err != nil {
+			return nil, nil, err
+		}
+		if answers[side], err = column(ctx, conn, query); err != nil {
+			return nil, nil, b.about(side, err)
+		}
+	}
+	return answers[Source], answers[Target], nil
+}
+
+func (b *Bridge) versions(ctx context.Context) (landscape.Findings, error) {
+	source, target, err := b.both(ctx, "SELECT current_setting('server_version_num')")
+	if err != nil {
+		return nil, err
+	}
+	var from, to int
+	fmt.Sscan(source[0], &from)
+	fmt.Sscan(target[0], &to)
+	var all landscape.Findings
+	if from/10000 < 13 {
+		all = append(all, b.finding(Source, landscape.Error, fmt.Sprintf("Postgres %d is too old", from/10000), "upgrade it to 13 or newer"))
+	}
+	if to/10000 < from/10000 {
+		all = append(all, b.finding(Target, landscape.Error, fmt.Sprintf("Postgres %d is older than the source's %d", to/10000, from/10000),
+			"give the target at least the source's version"))
+	}
+	return all, nil
+}
+
+func (b *Bridge) available(ctx context.Context) (landscape.Findings, error) {
+	conn, err := b.watcher(ctx, Source)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := column(ctx, conn, "SELECT extname::text FROM pg_extension")
+	if err != nil {
+		return nil, b.about(Source, err)
+	}
+	if conn, err = b.watcher(ctx, Target); err != nil {
+		return nil, err
+	}
+	there, err := column(ctx, conn, "SELECT name::text FROM pg_available_extensions")
+	if err != nil {
+		return nil, b.about(Target, err)
+	}
+	return b.missing(wanted, there, "extension %s of the source is not installed on this server", "install its package on the target"), nil
+}
+
+func (b *Bridge) roles(ctx context.Context) (landscape.Findings, error) {
+	conn, err := b.watcher(ctx, Source)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := column(ctx, conn, "SELECT DISTINCT r.rolname::text FROM pg_policy p JOIN pg_roles r ON r.oid = ANY (p.polroles)")
+	if err != nil {
+		return nil, b.about(Source, err)
+	}
+	if b.Owner != "" {
+		wanted = append(wanted, b.Owner)
+	}
+	if conn, err = b.watcher(ctx, Target); err != nil {
+		return nil, err
+	}
+	there, err := column(ctx, conn, "SELECT rolname::text FROM pg_roles")
+	if err != nil {
+		return nil, b.about(Target, err)
+	}
+	return b.missing(wanted, there, "role %s is needed by a policy, or owns the objects, and is not there", "CREATE ROLE it on the target"), nil
+}
+
+func (b *Bridge) missing(wanted, there []string, summary, mend string) landscape.Findings {
+	var all landscape.Findings
+	for _, name := range wanted {
+		if !slices.Contains(there, name) {
+			all = append(all, b.finding(Target, landscape.Error, fmt.Sprintf(summary, name), mend))
+		}
+	}
+	return all
+}
+
+func (b *Bridge) locales(ctx context.Context) (landscape.Findings, error) {
+	source, target, err := b.both(ctx, "SELECT unnest(ARRAY[pg_encoding_to_char(encoding), datcollate, datctype]) FROM pg_database WHERE datname = current_database()")
+	if err != nil {
+		return nil, err
+	}
+	var all landscape.Findings
+	if source[0] != target[0] {
+		all = append(all, b.finding(Target, landscape.Error, fmt.Sprintf("encoding is %s, the source's is %s", target[0], source[0]),
+			"make the target's database with the source's encoding"))
+	}
+	if source[1] != target[1] || source[2] != target[2] {
+		all = append(all, b.finding(Target, landscape.Warning, fmt.Sprintf("collation is %s/%s, the source's is %s/%s: texts may sort differently",
+			target[1], target[2], source[1], source[2]), "make the target's database with the source's LC_COLLATE and LC_CTYPE"))
+	}
+	return all, nil
+}
+
+// empty: nothing may be on the target but what this migration put there.
+func (b *Bridge) empty(ctx context.Context) (landscape.Findings, error) {
+	conn, err := b.watcher(ctx, Target)
+	if err != nil {
+		return nil, err
+	}
+	ours, err := batch(ctx, conn, "SELECT to_regclass('godwit.state')")
+	if err != nil {
+		return nil, b.about(Target, err)
+	}
+	if ours[0] != "" {
+		owner, err := column(ctx, conn, "SELECT value FROM godwit.state WHERE key = 'pair'")
+		if err != nil || slices.Contains(owner, b.name()) {
+			return nil, b.about(Target, err)
+		}
+		return landscape.Findings{b.finding(Target, landscape.Error, fmt.Sprintf("another migration (%s) moves into it", strings.Join(owner, ", ")),
+			"abort or finish that one first")}, nil
+	}
+	objects, err := column(ctx, conn, `SELECT c.oid::regclass::text`+relations+` AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') ORDER BY 1 LIMIT 5`)
+	if err != nil || len(objects) == 0 {
+		return nil, b.about(Target, err)
+	}
+	return landscape.Findings{b.finding(Target, landscape.Error, "is not empty: "+strings.Join(objects, ", "),
+		"move into an empty database; drop what is there if nobody needs it")}, nil
+}
+
+func (b *Bridge) room(ctx context.Context) (landscape.Findings, error) {
+	conn, err := b.watcher(ctx, Source)
+	if err != nil || b.Target.FreeBytes == 0 {
+		return nil, err
+	}
+	var size int64
+	if err := conn.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&size); err != nil {
+		return nil, b.about(Source, err)
+	}
+	if need := size + size/2 + 256<<20; b.Target.FreeBytes < need {
+		return landscape.Findings{b.finding(Target, landscape.Error, fmt.Sprintf("%d MB are free, %d MB may be needed", b.Target.FreeBytes>>20, need>>20),
+			"make room on the target's disk")}, nil
+	}
+	return nil, nil
+}
+
+func (b *Bridge) clocks(ctx context.Context) (landscape.Findings, error) {
+	offset := map[string]time.Duration{}
+	for _, side := range []string{Source, Target} {
+		conn, err := b.watcher(ctx, side)
+		if err != nil {
+			return nil, err
+		}
+		var there time.Time
+		begun := time.Now()
+		if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&there); err != nil {
+			return nil, b.about(side, err)
+		}
+		offset[side] = there.Sub(begun.Add(time.Since(begun) / 2))
+	}
+	if skew := (offset[Target] - offset[Source]).Abs(); skew > skewLimit {
+		return landscape.Findings{b.finding(Target, landscape.Warning, fmt.Sprintf("its clock is %v apart from the source's", skew.Round(time.Millisecond)),
+			"set both by the same time server: timestamps would jump at the cutover")}, nil
+	}
+	return nil, nil
+}
+
+// reachable lets each server itself connect to the other, as its subscription will.
+func (b *Bridge) reachable(ctx context.Context) (landscape.Findings, error) {
+	var all landscape.Findings
+	for _, side := range []string{Source, Target} {
+		peer := b.side(other(side))
+		if peer.PeerConnInfo == "" {
+			continue // no relay yet
+		}
+		conn, err := b.watcher(ctx, side)
+		if err != nil {
+			return all, err
+		}
+		// A subscription that is rolled back: its creation connects.
+		_, err = batch(ctx, conn, "BEGIN", "SET LOCAL client_min_messages = error", "SET LOCAL statement_timeout = '5s'",
+			fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %[1]s WITH (create_slot = false, slot_name = NONE, copy_data = false, enabled = false)",
+				ident(b.name()+"_x"), literal(peer.PeerConnInfo)), "ROLLBACK")
+		if err != nil {
+			all = append(all, b.finding(side, landscape.Error, fmt.Sprintf("its server can't connect to the %s's: %v", peer.Name, err),
+				"open the way between the two servers (the relay), and check role, password and pg_hba.conf"))
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,228 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"godwit/internal/migrate/migratetest"
+	"godwit/internal/migrate/postgres"
+)
+
+// synced is a source and a target that follows it.
+func synced(t *testing.T, rows int) (source, target *migratetest.Server, b *postgres.Bridge) {
+	t.Helper()
+	source, target = migratetest.StartServer(t), migratetest.StartServer(t)
+	source.Fill(t, rows)
+	b = migratetest.Bridge(t, migratetest.Pair(t, source, target))
+	if err := b.Sync(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return source, target, b
+}
+
+// writer hammers one side in one way and keeps what was acknowledged.
+type writer struct {
+	name, url string
+	begin     string // what opens each transaction
+	hold      time.Duration
+	acked     []string
+}
+
+// hammer writes until ctx ends, connecting again whenever it is thrown out.
+func (w *writer) hammer(ctx context.Context, acks *atomic.Int64) {
+	for n := 0; ctx.Err() == nil; {
+		conn, err := pgx.Connect(ctx, w.url)
+		if err != nil {
+			continue
+		}
+		for ctx.Err() == nil && !conn.IsClosed() {
+			n++
+			key := fmt.Sprint(w.name, "-", n)
+			if err := w.once(ctx, conn, key); err == nil {
+				w.acked = append(w.acked, key)
+				acks.Add(1)
+			}
+		}
+		conn.Close(context.Background())
+	}
+}
+
+func (w *writer) once(ctx context.Context, conn *pgx.Conn, key string) error {
+	statements := fmt.Sprintf(`%s; INSERT INTO "order" (key) VALUES ('%s'); SELECT pg_sleep(%f); COMMIT`, w.begin, key, w.hold.Seconds())
+	_, err := conn.PgConn().Exec(ctx, statements).ReadAll()
+	if err != nil && !conn.IsClosed() {
+		conn.Exec(ctx, "ROLLBACK")
+	}
+	return err
+}
+
+func TestFenceHoldsAgainstEveryRole(t *testing.T) {
+	t.Parallel()
+	source, target, b := synced(t, 10)
+	migratetest.Exec(t, source.Admin, "CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'boss'", "GRANT pg_write_all_data TO shop")
+	boss := strings.Replace(source.App, "shop:shop@", "boss:boss@", 1)
+	writers := []*writer{
+		{name: "owner", url: source.App, begin: "BEGIN"},
+		{name: "owner-override", url: source.App, begin: "SET default_transaction_read_only = off; BEGIN READ WRITE"},
+		{name: "owner-slow", url: source.App, begin: "BEGIN", hold: 30 * time.Millisecond},
+		{name: "super", url: boss, begin: "SET default_transaction_read_only = off; BEGIN READ WRITE"},
+		{name: "super-snapshot", url: boss, begin: "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"},
+		{name: "super-replica", url: boss, begin: "SET session_replication_role = replica; BEGIN READ WRITE"},
+		{name: "super-slow", url: boss, begin: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE", hold: 30 * time.Millisecond},
+		{name: "engine-role", url: source.Admin, begin: "BEGIN READ WRITE"},
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var acks atomic.Int64
+	var done sync.WaitGroup
+	for _, w := range writers {
+		done.Go(func() { w.hammer(ctx, &acks) })
+	}
+	for round := range 5 {
+		from := acks.Load()
+		migratetest.Eventually(t, "writes are acknowledged", func() bool { return acks.Load() > from+50 })
+		if err := b.Prepare(t.Context(), postgres.Source); err != nil {
+			t.Fatal(err)
+		}
+		p, err := b.Fence(t.Context(), postgres.Source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.CaughtUp(t.Context(), postgres.Source, p); err != nil {
+			t.Fatal(err)
+		}
+		at := acks.Load()
+		if err := b.Evict(t.Context(), postgres.Source); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := b.Prove(t.Context(), postgres.Source, p); err != nil || v != nil {
+			t.Fatalf("round %d: %+v, %v", round, v, err)
+		}
+		// Both sides hold the same rows, and every acknowledgement is among them.
+		count := `SELECT count(*) || ' ' || max(id) FROM "order"`
+		if s, g := migratetest.Text(t, source.Admin, count), migratetest.Text(t, target.Admin, count); s != g {
+			t.Errorf("round %d: source has %s, target %s", round, s, g)
+		}
+		if late := acks.Load(); late > at+int64(len(writers)) { // those read late by their own client
+			t.Errorf("round %d: %d writes acknowledged behind the fence", round, late-at)
+		}
+		if err := b.Unfence(t.Context(), postgres.Source); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	done.Wait()
+	for _, w := range writers {
+		if len(w.acked) == 0 {
+			t.Errorf("%s never wrote: it proves nothing", w.name)
+		}
+		list := "'" + strings.Join(w.acked, "', '") + "'"
+		if got := migratetest.Text(t, source.Admin, `SELECT count(*) FROM "order" WHERE key IN (`+list+`)`); got != fmt.Sprint(len(w.acked)) {
+			t.Errorf("%s: %d acknowledged, %s found", w.name, len(w.acked), got)
+		}
+		t.Logf("%-15s %5d acknowledged", w.name, len(w.acked))
+	}
+}
+
+// The proof is only worth something if it finds what it looks for.
+func TestProofFindsViolation(t *testing.T) {
+	t.Parallel()
+	source, _, b := synced(t, 10)
+	if err := b.Prepare(t.Context(), postgres.Source); err != nil {
+		t.Fatal(err)
+	}
+	p, err := b.Fence(t.Context(), postgres.Source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saboteur := `ALTER TABLE register DISABLE TRIGGER godwit_guard; SET default_transaction_read_only = off;`
+	if err := migratetest.Try(t.Context(), source.Admin, saboteur); err == nil {
+		t.Error("definitions could be changed behind the fence")
+	}
+	migratetest.Exec(t, source.Admin, `BEGIN READ WRITE; UPDATE pg_trigger SET tgenabled = 'D' WHERE tgname = 'godwit_guard'; COMMIT`)
+	migratetest.Exec(t, source.Admin, `BEGIN READ WRITE; UPDATE register SET last = 99 WHERE id = 1; INSERT INTO "order" (key) VALUES ('rogue'); COMMIT`,
+		`BEGIN READ WRITE; TRUNCATE visit; COMMIT`)
+	v, err := b.Prove(t.Context(), postgres.Source, p)
+	if err != nil || v == nil || v.Commits != 2 {
+		t.Fatalf("violation %+v, %v", v, err)
+	}
+	if got := strings.Join(v.Tables, " "); got != "public.order public.register public.visit_1 public.visit_2" {
+		t.Errorf("tables %s", got)
+	}
+}
+
+func TestFenceRestoresWhatWasThere(t *testing.T) {
+	t.Parallel()
+	source, _, b := synced(t, 10)
+	settings := `SELECT concat(datconnlimit, ' ', (SELECT setconfig FROM pg_db_role_setting s WHERE s.setdatabase = d.oid AND setrole = 0))
+		FROM pg_database d WHERE datname = current_database()`
+	for _, prior := range [][]string{
+		nil,
+		{"ALTER DATABASE shop CONNECTION LIMIT 37", "ALTER DATABASE shop SET work_mem = '7MB'"},
+		{"ALTER DATABASE shop SET default_transaction_read_only = off"},
+		{"ALTER DATABASE shop SET default_transaction_read_only = on"},
+	} {
+		migratetest.Exec(t, source.Admin, prior...)
+		before := migratetest.Text(t, source.Admin, settings)
+		for range 2 { // twice: what was there before is what was there first
+			if _, err := b.Fence(t.Context(), postgres.Source); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := migratetest.Try(t.Context(), source.App, "SELECT 1"); err == nil || !strings.Contains(err.Error(), "too many connections") {
+			t.Errorf("the owner can connect behind the fence: %v", err)
+		}
+		if got := migratetest.Text(t, source.Admin, `SELECT count(*) FROM "order"`); got != "10" {
+			t.Errorf("a superuser reads %s behind the fence", got)
+		}
+		for range 2 {
+			if err := b.Unfence(t.Context(), postgres.Source); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if after := migratetest.Text(t, source.Admin, settings); after != before {
+			t.Errorf("was %q, is %q", before, after)
+		}
+	}
+}
+
+func TestFenceRefusesPreparedTransaction(t *testing.T) {
+	t.Parallel()
+	source, _, b := synced(t, 10)
+	migratetest.Exec(t, source.Admin, `BEGIN; INSERT INTO "order" (key) VALUES ('prepared'); PREPARE TRANSACTION 'two-phase'`)
+	if _, err := b.Fence(t.Context(), postgres.Source); !errors.Is(err, postgres.ErrPrepared) || !strings.Contains(err.Error(), "two-phase") {
+		t.Errorf("fence with a prepared transaction: %v", err)
+	}
+	if err := b.Unfence(t.Context(), postgres.Source); err != nil {
+		t.Fatal(err)
+	}
+	migratetest.Exec(t, source.Admin, `COMMIT PREPARED 'two-phase'`)
+	if _, err := b.Fence(t.Context(), postgres.Source); err != nil {
+		t.Error(err)
+	}
+}
+
+// A session that a killed engine left behind must not act later.
+func TestTakeOverEndsEarlierEngine(t *testing.T) {
+	t.Parallel()
+	source, _, b := synced(t, 10)
+	if err := b.Unfence(t.Context(), postgres.Source); err != nil { // opens its session
+		t.Fatal(err)
+	}
+	second := migratetest.Bridge(t, migratetest.Pair(t, source, source))
+	second.Target = b.Target
+	if err := second.Unfence(t.Context(), postgres.Source); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Unfence(t.Context(), postgres.Source); !errors.Is(err, postgres.ErrUnreachable) {
+		t.Errorf("the earlier engine's session lives: %v", err)
+	}
+}

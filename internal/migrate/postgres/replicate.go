@@ -1,0 +1,268 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// publish makes the publication of side: an explicit list of tables.
+func (b *Bridge) publish(ctx context.Context, side string) error {
+	conn, err := b.writer(ctx, side)
+	if err != nil {
+		return err
+	}
+	tables, err := column(ctx, conn, listTables)
+	if err != nil {
+		return b.about(side, err)
+	}
+	exists, err := column(ctx, conn, "SELECT pubname FROM pg_publication WHERE pubname = $1", b.publication())
+	if err != nil || len(exists) > 0 {
+		return b.about(side, err)
+	}
+	return b.patiently(ctx, side, "CREATE PUBLICATION "+ident(b.publication())+" FOR TABLE "+
+		strings.Join(append(tables, "godwit.marker"), ", "))
+}
+
+// ensureSlot makes a logical slot on side where there is none.
+func (b *Bridge) ensureSlot(ctx context.Context, side, slot string) error {
+	_, err := b.write(ctx, side, fmt.Sprintf(`SELECT pg_create_logical_replication_slot(%s, 'pgoutput')
+		WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %[1]s)`, literal(slot)))
+	return err
+}
+
+// dropSlot drops a slot on side where there is one; who reads from it is ended.
+func (b *Bridge) dropSlot(ctx context.Context, side, slot string) error {
+	drop := fmt.Sprintf("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active", literal(slot))
+	look := fmt.Sprintf("SELECT count(*), count(pg_terminate_backend(active_pid)) FROM pg_replication_slots WHERE slot_name = %s", literal(slot))
+	return until(ctx, 2*time.Millisecond, func() (bool, error) {
+		values, err := b.write(ctx, side, drop, look)
+		if err != nil && strings.Contains(err.Error(), "is active for PID") {
+			return false, nil
+		}
+		return err == nil && values[1] == "0", err
+	})
+}
+
+// freshSlot drops a slot and makes it again, so that it starts now.
+func (b *Bridge) freshSlot(ctx context.Context, side, slot string) error {
+	if err := b.dropSlot(ctx, side, slot); err != nil {
+		return err
+	}
+	return b.ensureSlot(ctx, side, slot)
+}
+
+// subscribe makes the subscription on side to the other one. With copy the
+// rows that are there are copied first and it streams at once; without, it
+// stays disabled, its tables known: it can stream as soon as it is enabled.
+func (b *Bridge) subscribe(ctx context.Context, side string, copyData bool) error {
+	conn, err := b.writer(ctx, side)
+	if err != nil {
+		return err
+	}
+	exists, err := column(ctx, conn, `SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+		WHERE d.datname = current_database() AND subname = $1`, b.subscription())
+	if err != nil || len(exists) > 0 {
+		return b.about(side, err)
+	}
+	peer := b.side(other(side))
+	_, err = b.write(ctx, side, fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false, slot_name = %s, copy_data = %t, enabled = %[5]t)",
+		ident(b.subscription()), literal(peer.PeerConnInfo), ident(b.publication()), literal(b.outgoing(peer.Name)), copyData))
+	return err
+}
+
+// unsubscribe drops the subscription on side, leaving the slot at the other
+// side alone, which may not be reachable.
+func (b *Bridge) unsubscribe(ctx context.Context, side string) error {
+	conn, err := b.writer(ctx, side)
+	if err != nil {
+		return err
+	}
+	exists, err := column(ctx, conn, `SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+		WHERE d.datname = current_database() AND subname = $1`, b.subscription())
+	if err != nil || len(exists) == 0 {
+		return b.about(side, err)
+	}
+	name := ident(b.subscription())
+	_, err = b.write(ctx, side, "BEGIN", "ALTER SUBSCRIPTION "+name+" DISABLE", "ALTER SUBSCRIPTION "+name+" SET (slot_name = NONE)",
+		"DROP SUBSCRIPTION "+name, "COMMIT")
+	return err
+}
+
+// origin is the SQL for the name of the replication origin of a subscription.
+func (b *Bridge) origin() string {
+	return fmt.Sprintf("(SELECT 'pg_' || s.oid FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid "+
+		"WHERE d.datname = current_database() AND s.subname = %s)", literal(b.subscription()))
+}
+
+// CaughtUp waits until the side opposite of from has replayed everything up
+// to and with the marker.
+func (b *Bridge) CaughtUp(ctx context.Context, from string, p Position) error {
+	look := fmt.Sprintf("SELECT pg_replication_origin_progress(%s, false) > %s::pg_lsn", b.origin(), literal(p.Marker))
+	err := until(ctx, poll, func() (bool, error) {
+		values, err := b.write(ctx, other(from), look)
+		return err == nil && values[0] == "t", err
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the %s to replay %s: %w", other(from), p.Marker, err)
+	}
+	return nil
+}
+
+// roundTrip is how long a row needs from one side to the other: the lag, seen
+// as a client would.
+func (b *Bridge) roundTrip(ctx context.Context, from string) (time.Duration, error) {
+	begun := time.Now()
+	var p Position
+	if err := b.mark(ctx, from, &p); err != nil {
+		return 0, err
+	}
+	err := b.CaughtUp(ctx, from, p)
+	return time.Since(begun), err
+}
+
+// smallLag is what a row may need to the other side before a switch begins.
+const smallLag = 250 * time.Millisecond
+
+// Prepare does everything that can be done before the hold, so that little is
+// left for the write pause: sessions are opened, the streams are warm, slots
+// start here. It changes nothing that a client notices; Unprepare takes it back.
+func (b *Bridge) Prepare(ctx context.Context, from string) error {
+	to := other(from)
+	if err := b.ready(ctx, from); err != nil {
+		return err
+	}
+	var err error
+	if b.prepared, err = b.stamp(ctx, from); err != nil {
+		return err
+	}
+	if err := b.Unchanged(ctx, from); err != nil {
+		return err
+	}
+	if b.carry, err = b.carryQuery(ctx, from); err != nil {
+		return err
+	}
+	slots, sctx := errgroup.WithContext(ctx)
+	slots.Go(func() error { return b.freshSlot(sctx, from, b.proof(from)) })
+	slots.Go(func() error { return b.freshSlot(sctx, to, b.outgoing(to)) })
+	if err := slots.Wait(); err != nil {
+		return err
+	}
+	if err := b.warm(ctx, from); err != nil {
+		return err
+	}
+	return until(ctx, poll, func() (bool, error) {
+		lag, err := b.roundTrip(ctx, from)
+		return lag < smallLag, err
+	})
+}
+
+// warm does once, without effect, what the write pause does: the first time a
+// session does something takes it several times as long.
+func (b *Bridge) warm(ctx context.Context, from string) error {
+	if _, err := b.write(ctx, from, "BEGIN", "SELECT godwit.raise_fence(true)", "ROLLBACK", b.end(from, busy+" AND false")); err != nil {
+		return err
+	}
+	if _, err := b.write(ctx, other(from), "BEGIN", "SELECT godwit.lower_fence()", "ROLLBACK"); err != nil {
+		return err
+	}
+	_, err := b.Sequences(ctx, from)
+	return err
+}
+
+// ready is ErrState unless from may be written to, to may not, and the stream
+// between them is complete. A stream that an undone switch left stopped is started.
+func (b *Bridge) ready(ctx context.Context, from string) error {
+	to := other(from)
+	for _, side := range []string{from, to} {
+		fenced, err := b.fenced(ctx, side)
+		if err != nil {
+			return err
+		}
+		if fenced != (side == to) {
+			return b.about(side, fmt.Errorf("%w: fenced is %t; a switch from the %s needs a fence on the %s only", ErrState, fenced, from, to))
+		}
+	}
+	values, err := b.write(ctx, to, fmt.Sprintf(`SELECT count(*) FILTER (WHERE r.srsubstate <> 'r') || '/' || count(*)
+		FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid WHERE s.subname = %s`, literal(b.subscription())))
+	if err != nil {
+		return err
+	}
+	if open, all, _ := strings.Cut(values[0], "/"); open != "0" || all == "0" {
+		return b.about(to, fmt.Errorf("%w: %s of %s tables not copied yet; run sync until it is done", ErrState, open, all))
+	}
+	return b.enable(ctx, to)
+}
+
+// Unprepare drops the slots that Prepare made: they would keep the log for ever.
+func (b *Bridge) Unprepare(ctx context.Context, from string) error {
+	return errors.Join(b.dropSlot(ctx, from, b.proof(from)), b.dropSlot(ctx, other(from), b.outgoing(other(from))))
+}
+
+func (b *Bridge) enable(ctx context.Context, side string) error {
+	_, err := b.write(ctx, side, "ALTER SUBSCRIPTION "+ident(b.subscription())+" ENABLE")
+	return err
+}
+
+// Turn ends the stream from→to on to, carries the sequences, and notes where
+// the log of to stands: the way back starts there. It does not wait for the
+// disk; Open does. Nothing happens when to is open already.
+func (b *Bridge) Turn(ctx context.Context, from string, seqs []Sequence) error {
+	do := "ALTER SUBSCRIPTION " + ident(b.subscription()) + " DISABLE;\n"
+	if len(seqs) > 0 {
+		do += setSequences(seqs) + ";\n"
+	}
+	do = "BEGIN IF (SELECT raised FROM godwit.fence) THEN\n" + do + noteState("turn", "pg_current_wal_insert_lsn()") + ";\nEND IF; END"
+	_, err := b.write(ctx, other(from), "BEGIN", "SET LOCAL synchronous_commit = off", "DO "+literal(do), "COMMIT")
+	return err
+}
+
+// streams says whether the subscription on side is enabled.
+func (b *Bridge) streams(ctx context.Context, side string) (bool, error) {
+	values, err := b.write(ctx, side, fmt.Sprintf("SELECT s.subenabled FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid "+
+		"WHERE d.datname = current_database() AND s.subname = %s", literal(b.subscription())))
+	return err == nil && values[0] == "t", err
+}
+
+// Unturn starts the stream from→to again.
+func (b *Bridge) Unturn(ctx context.Context, from string) error { return b.enable(ctx, other(from)) }
+
+// Open lets clients write on to. From here on it holds the truth.
+func (b *Bridge) Open(ctx context.Context, to string) error { return b.Unfence(ctx, to) }
+
+// Reverse starts the stream to→from, from where to stood when it was turned,
+// once the one from→to has ended; what is no longer needed on from is dropped.
+func (b *Bridge) Reverse(ctx context.Context, from string) error {
+	to := other(from)
+	gone := fmt.Sprintf("SELECT count(*) FROM pg_stat_subscription WHERE subname = %s AND pid IS NOT NULL", literal(b.subscription()))
+	err := until(ctx, 2*time.Millisecond, func() (bool, error) {
+		values, err := b.write(ctx, to, gone)
+		return err == nil && values[0] == "0", err
+	})
+	if err != nil {
+		return err
+	}
+	turned, err := b.write(ctx, to, "SELECT value FROM godwit.state WHERE key = 'turn'")
+	if err != nil {
+		return err
+	}
+	if turned[0] == "" {
+		return b.about(to, fmt.Errorf("%w: it was never turned", ErrState))
+	}
+	enabled, err := b.streams(ctx, from)
+	if err != nil {
+		return err
+	}
+	if !enabled {
+		_, err = b.write(ctx, from, "BEGIN", fmt.Sprintf("SELECT pg_replication_origin_advance(%s, %s::pg_lsn)", b.origin(), literal(turned[0])),
+			"ALTER SUBSCRIPTION "+ident(b.subscription())+" ENABLE", "COMMIT")
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(b.dropSlot(ctx, from, b.outgoing(from)), b.dropSlot(ctx, from, b.proof(from)))
+}

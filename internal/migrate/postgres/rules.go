@@ -1,0 +1,79 @@
+package postgres
+
+import "godwit/internal/landscape"
+
+// rule is a question to one side. Every row that the query returns is a
+// finding about the object in its first column.
+type rule struct {
+	side     string // Source, Target or "" for both
+	severity landscape.Severity
+	query    string
+	summary  string // after the side: "%s" is the object
+	mend     string
+}
+
+const relations = ` FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE ` + mine + ` AND c.relpersistence <> 't' `
+
+// rules are what must hold, or should, before a database moves. In queries
+// $1 is the common name of godwit's objects.
+var rules = []rule{
+	{"", landscape.Error, `SELECT current_user::text WHERE NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)`,
+		"role %s is no superuser", "give the engine a superuser: replication, fence and event trigger need one"},
+	{"", landscape.Error, `SELECT current_setting('wal_level') WHERE current_setting('wal_level') <> 'logical'`,
+		"wal_level is %s", "set wal_level = logical in postgresql.conf and restart this server (the target's too: the way back needs it)"},
+	{"", landscape.Error, `SELECT format('%s of %s replication slots', count(*), current_setting('max_replication_slots')) FROM pg_replication_slots
+		WHERE starts_with(slot_name, $1) IS FALSE HAVING current_setting('max_replication_slots')::int - count(*) < 4`,
+		"%s are in use, at least 4 must be free", "raise max_replication_slots and restart, or drop slots that nobody reads"},
+	{"", landscape.Error, `SELECT format('%s of %s WAL senders', count(*), current_setting('max_wal_senders')) FROM pg_stat_replication
+		WHERE starts_with(application_name, $1) IS FALSE HAVING current_setting('max_wal_senders')::int - count(*) < 4`,
+		"%s are in use, at least 4 must be free", "raise max_wal_senders and restart"},
+	{"", landscape.Error, `SELECT format('max_logical_replication_workers = %s, max_worker_processes = %s',
+			current_setting('max_logical_replication_workers'), current_setting('max_worker_processes'))
+		WHERE current_setting('max_logical_replication_workers')::int - (SELECT count(*) FROM pg_stat_subscription WHERE pid IS NOT NULL AND subname <> $1) < 3
+		   OR current_setting('max_worker_processes')::int < 4`,
+		"%s leave no 3 workers for this database", "raise both and restart"},
+	{"", landscape.Error, `SELECT gid FROM pg_prepared_xacts WHERE database = current_database()`,
+		"prepared transaction %s is open: no fence can stop its commit", "COMMIT PREPARED or ROLLBACK PREPARED it"},
+	{Source, landscape.Error, `SELECT c.oid::regclass::text` + relations + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND (c.relreplident = 'n'
+			OR c.relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+			OR c.relreplident = 'i' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid))`,
+		"table %s has no primary key and no replica identity: its updates would fail as soon as it is published",
+		"add a primary key, or ALTER TABLE … REPLICA IDENTITY USING INDEX, or, for small tables, REPLICA IDENTITY FULL"},
+	{Source, landscape.Error, `SELECT c.oid::regclass::text` + relations + ` AND c.relkind = 'r' AND c.relpersistence = 'u'`,
+		"table %s is unlogged: its rows are not replicated", "ALTER TABLE … SET LOGGED, or drop it"},
+	{Source, landscape.Error, `SELECT c.oid::regclass::text` + relations + ` AND c.relkind = 'f'`,
+		"%s is a foreign table: its rows are elsewhere and the target may not reach them", "drop it, or copy its rows into a table"},
+	{Source, landscape.Error, `SELECT count(*)::text FROM pg_largeobject_metadata HAVING count(*) > 0`,
+		"%s large objects are not replicated", "move them into bytea columns, or remove them (vacuumlo)"},
+	{Source, landscape.Error, `SELECT evtname::text FROM pg_event_trigger WHERE evtname <> 'godwit_guard'`,
+		"event trigger %s would be copied and belong to nobody who may have it", "drop it for the time of the migration"},
+	{"", landscape.Error, `SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+		WHERE d.datname = current_database() AND subname <> $1`,
+		"subscription %s writes into this database: no fence stops it", "disable and drop it before the migration"},
+	{"", landscape.Error, `SELECT 'schema godwit' WHERE to_regnamespace('godwit') IS NOT NULL AND to_regclass('godwit.state') IS NULL
+		UNION ALL SELECT 'publication ' || pubname FROM pg_publication WHERE starts_with(pubname, 'godwit_') AND pubname <> $1`,
+		"%s has a name that godwit uses", "abort the other migration of this database, or rename it"},
+	{Source, landscape.Error, `SELECT lanname::text FROM (VALUES ('plpgsql')) v (lanname) WHERE NOT EXISTS (SELECT FROM pg_language l WHERE l.lanname = v.lanname)`,
+		"language %s is missing: the fence is written in it", "CREATE EXTENSION plpgsql"},
+	{Source, landscape.Warning, `SELECT c.oid::regclass::text` + relations + ` AND c.relkind = 'm'`,
+		"materialized view %s is not replicated: sync fills it once", "refresh it on the target after the cutover"},
+	{Source, landscape.Warning, `SELECT c.oid::regclass::text FROM pg_class c JOIN pg_depend e ON e.classid = 'pg_class'::regclass AND e.objid = c.oid
+		AND e.deptype = 'e' WHERE c.relkind = 'r'`,
+		"table %s belongs to an extension and is not replicated", "if it has rows of yours, copy them after the sync"},
+	{Source, landscape.Warning, `SELECT format('%s of %s', t.tgname, c.oid::regclass) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+		WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R') AND t.tgname <> 'godwit_guard'`,
+		"trigger %s fires for replicated rows too", "ALTER TABLE … ENABLE TRIGGER …, unless that is what you want"},
+	{Source, landscape.Warning, `SELECT DISTINCT coalesce(nullif(application_name, ''), backend_type) FROM pg_stat_activity
+		WHERE datname = current_database() AND usename = current_user AND backend_type = 'client backend' AND application_name <> 'godwit'`,
+		"%s connects with the engine's own role: while the side is fenced it can read, though not write", "give the engine a role of its own"},
+	{Source, landscape.Warning, `SELECT DISTINCT format('%s from %s as %s', coalesce(nullif(application_name, ''), 'a client'),
+			coalesce(client_addr::text, 'this machine'), usename) FROM pg_stat_activity
+		WHERE datname = current_database() AND backend_type = 'client backend' AND application_name <> 'godwit'`,
+		"%s is connected: the cutover ends its session", "make sure that it writes through the gateway only, or can bear that"},
+	{Source, landscape.Warning, `SELECT format('%s (pid %s, %s s)', coalesce(nullif(application_name, ''), backend_type), pid,
+			extract(epoch FROM clock_timestamp() - xact_start)::int) FROM pg_stat_activity
+		WHERE datname = current_database() AND xact_start < clock_timestamp() - interval '10 seconds' AND backend_type = 'client backend'`,
+		"a transaction of %s has been open for long: sync and cutover wait for it", "end it, or wait"},
+	{Source, landscape.Warning, `SELECT current_setting('max_slot_wal_keep_size') WHERE current_setting('max_slot_wal_keep_size') <> '-1'`,
+		"max_slot_wal_keep_size is %s: a sync that falls further behind must start again", "raise it for the time of the migration"},
+}

@@ -1,0 +1,242 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Progress of a sync.
+type Progress struct {
+	Database string      `json:"database"`
+	Stage    string      `json:"stage"`
+	Tables   int         `json:"tables"`
+	Copied   int         `json:"copied"` // tables whose rows are all there
+	Current  []TableCopy `json:"current,omitempty"`
+	LagBytes int64       `json:"lag_bytes"`
+}
+
+// TableCopy is a table whose rows are being copied.
+type TableCopy struct {
+	Table string `json:"table"`
+	Rows  int64  `json:"rows"`
+	Bytes int64  `json:"bytes"`
+}
+
+const (
+	copyFailures = 3                      // errors of the copying workers after which sync gives up
+	copyLook     = 100 * time.Millisecond // how often the copy is looked at
+	silence      = 15 * time.Second       // how long a server may not answer before sync gives up
+	syncedLag    = 2 * time.Second        // what a row may need to the target for a sync to be done
+)
+
+// Sync brings the target to where it follows the source: definitions, guards,
+// publications, slot, subscriptions, rows, statistics. It is resumable: called
+// again after any failure it goes on. Writers on the source go on; clients of
+// the target can read. progress may be nil.
+func (b *Bridge) Sync(ctx context.Context, progress func(Progress)) error {
+	stage := func(name string) {
+		if progress != nil {
+			progress(Progress{Database: b.Database, Stage: name})
+		}
+	}
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"equipping the target", func() error { return b.equip(ctx, Target) }},
+		{"fencing the target", func() error { return b.fenceTarget(ctx) }},
+		{"copying definitions", func() error { return b.copyDefinitions(ctx) }},
+		{"equipping the target", func() error { return b.equip(ctx, Target) }}, // its event trigger
+		{"guarding the target", func() error { return b.guard(ctx, Target) }},
+		{"equipping the source", func() error { return b.equip(ctx, Source) }},
+		{"guarding the source", func() error { return b.guard(ctx, Source) }},
+		{"publishing", func() error { return errors.Join(b.publish(ctx, Source), b.publish(ctx, Target)) }},
+		{"subscribing", func() error { return b.follow(ctx) }},
+		{"copying rows", func() error { return b.awaitCopy(ctx, progress) }},
+		{"analyzing", func() error { return b.analyze(ctx) }},
+	}
+	for _, s := range steps {
+		stage(s.name)
+		if err := s.do(); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	stage("synced")
+	return nil
+}
+
+// fenceTarget guards the target, unless it holds the truth already.
+func (b *Bridge) fenceTarget(ctx context.Context) error {
+	truth, err := b.truth(ctx)
+	if err != nil {
+		return err
+	}
+	if truth == Target {
+		return fmt.Errorf("database %q: %w; there is nothing to sync", b.Database, ErrTruthMoved)
+	}
+	return b.Guard(ctx, Target)
+}
+
+// follow makes the slot and both subscriptions: the forward one streams at
+// once, the reverse one waits for a switch.
+func (b *Bridge) follow(ctx context.Context) error {
+	if err := b.ensureSlot(ctx, Source, b.outgoing(Source)); err != nil {
+		return err
+	}
+	if err := b.subscribe(ctx, Target, true); err != nil {
+		return err
+	}
+	return b.subscribe(ctx, Source, false)
+}
+
+// awaitCopy waits until all rows are copied and the stream is close behind. It
+// bears a server that is away for a moment.
+func (b *Bridge) awaitCopy(ctx context.Context, progress func(Progress)) error {
+	failures, err := b.copyErrors(ctx)
+	if err != nil {
+		return err
+	}
+	since := time.Now()
+	return until(ctx, copyLook, func() (bool, error) {
+		p, err := b.lookAtCopy(ctx, failures)
+		if errors.Is(err, ErrUnreachable) && time.Since(since) < silence {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		since = time.Now()
+		if progress != nil {
+			progress(p)
+		}
+		if p.Tables == 0 || p.Copied < p.Tables {
+			return false, nil
+		}
+		short, cancel := context.WithTimeout(ctx, syncedLag)
+		defer cancel()
+		_, err = b.roundTrip(short, Source)
+		return err == nil, ctx.Err()
+	})
+}
+
+// lookAtCopy is where the copy stands; an error when it can't go on.
+func (b *Bridge) lookAtCopy(ctx context.Context, failures int) (Progress, error) {
+	if err := b.Unchanged(ctx, Source); err != nil {
+		return Progress{}, err
+	}
+	p, err := b.progress(ctx)
+	if err != nil || p.Copied == p.Tables {
+		return p, err
+	}
+	now, err := b.copyErrors(ctx)
+	if err == nil && now-failures >= copyFailures {
+		return p, b.whyCopyFails(ctx, now-failures)
+	}
+	return p, err
+}
+
+// progress reads the state of all tables of the forward subscription.
+func (b *Bridge) progress(ctx context.Context) (Progress, error) {
+	p := Progress{Database: b.Database, Stage: "copying rows"}
+	conn, err := b.writer(ctx, Target)
+	if err != nil {
+		return p, err
+	}
+	err = conn.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE r.srsubstate = 'r') FROM pg_subscription s
+		JOIN pg_subscription_rel r ON r.srsubid = s.oid WHERE s.subname = $1`, b.subscription()).Scan(&p.Tables, &p.Copied)
+	if err != nil {
+		return p, b.about(Target, b.explain(Target, err))
+	}
+	rows, err := conn.Query(ctx, `SELECT relid::regclass::text, tuples_processed, bytes_processed FROM pg_stat_progress_copy
+		WHERE datname = current_database() AND command = 'COPY FROM' ORDER BY 1`)
+	if err != nil {
+		return p, b.about(Target, b.explain(Target, err))
+	}
+	if p.Current, err = pgx.CollectRows(rows, pgx.RowToStructByPos[TableCopy]); err != nil {
+		return p, b.about(Target, b.explain(Target, err))
+	}
+	p.LagBytes, err = b.lag(ctx, Source)
+	return p, err
+}
+
+// lag is how many bytes of the log of from the other side has not confirmed.
+func (b *Bridge) lag(ctx context.Context, from string) (int64, error) {
+	conn, err := b.writer(ctx, from)
+	if err != nil {
+		return 0, err
+	}
+	var bytes int64
+	err = conn.QueryRow(ctx, `SELECT coalesce(max(pg_current_wal_lsn() - confirmed_flush_lsn), 0)::bigint FROM pg_replication_slots
+		WHERE slot_name = $1`, b.outgoing(from)).Scan(&bytes)
+	return bytes, b.about(from, b.explain(from, err))
+}
+
+// copyErrors is how often workers of the forward subscription have failed; 0
+// on servers that don't count (before 15).
+func (b *Bridge) copyErrors(ctx context.Context) (int, error) {
+	counted, err := b.write(ctx, Target, "SELECT to_regclass('pg_catalog.pg_stat_subscription_stats')")
+	if err != nil || counted[0] == "" {
+		return 0, err
+	}
+	values, err := b.write(ctx, Target, "SELECT coalesce(sum(sync_error_count + apply_error_count), 0) FROM pg_stat_subscription_stats WHERE subname = "+literal(b.subscription()))
+	if err != nil {
+		return 0, err
+	}
+	var n int
+	_, err = fmt.Sscan(values[0], &n)
+	return n, err
+}
+
+// whyCopyFails asks the target by doing what its workers do, which only its
+// log knows otherwise: write a few megabytes.
+func (b *Bridge) whyCopyFails(ctx context.Context, failures int) error {
+	_, err := b.write(ctx, Target, "BEGIN", "CREATE TABLE godwit.room AS SELECT repeat(md5(g::text), 200) FROM generate_series(1, 4000) g", "ROLLBACK")
+	if errors.Is(err, ErrDiskFull) {
+		return fmt.Errorf("%w (%d times): %w", ErrCopy, failures, err)
+	}
+	waiting := b.uncopied(ctx)
+	return b.about(Target, fmt.Errorf("%w (%d times) at %s; its server's log says why, mend that and run sync again", ErrCopy, failures, waiting))
+}
+
+// uncopied names the tables whose rows are not there yet.
+func (b *Bridge) uncopied(ctx context.Context) string {
+	conn, err := b.writer(ctx, Target)
+	if err != nil {
+		return "unknown tables"
+	}
+	tables, err := column(ctx, conn, `SELECT r.srrelid::regclass::text FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid
+		WHERE s.subname = $1 AND r.srsubstate <> 'r' ORDER BY 1 LIMIT 5`, b.subscription())
+	if err != nil {
+		return "unknown tables"
+	}
+	return strings.Join(tables, ", ")
+}
+
+// analyze makes the statistics that the first queries after the cutover need,
+// fills materialized views, and notes the definitions of the target.
+func (b *Bridge) analyze(ctx context.Context) error {
+	conn, err := b.writer(ctx, Target)
+	if err != nil {
+		return err
+	}
+	views, err := column(ctx, conn, `SELECT format('REFRESH MATERIALIZED VIEW %I.%I', n.nspname, c.relname) FROM pg_class c
+		JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND NOT c.relispopulated AND `+mine+` ORDER BY c.oid`)
+	if err != nil {
+		return b.about(Target, err)
+	}
+	for _, refresh := range append(views, "ANALYZE") {
+		if _, err := b.write(ctx, Target, refresh); err != nil {
+			return err
+		}
+	}
+	all, err := b.fingerprint(ctx, Target)
+	if err != nil {
+		return err
+	}
+	return b.rememberFingerprint(ctx, Target, all)
+}

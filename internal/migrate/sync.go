@@ -1,0 +1,88 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"godwit/internal/journal"
+	"godwit/internal/landscape"
+	"godwit/internal/migrate/postgres"
+)
+
+// Check returns everything that stands against moving these databases.
+func Check(ctx context.Context, bridges []*postgres.Bridge) (landscape.Findings, error) {
+	found := make([]landscape.Findings, len(bridges))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, b := range bridges {
+		group.Go(func() (err error) {
+			found[i], err = b.Check(ctx)
+			return err
+		})
+	}
+	err := group.Wait()
+	all := landscape.Findings{}
+	for _, f := range found {
+		all = append(all, f...)
+	}
+	return all, err
+}
+
+// SyncSteps are one step that brings all targets to where they follow their
+// sources. It is not taken back when it fails: run again it goes on, and Abort
+// takes it back. progress may be nil; it is called from several goroutines.
+func SyncSteps(bridges []*postgres.Bridge, progress func(postgres.Progress)) []journal.Step {
+	return []journal.Step{{Name: "sync", Do: func(ctx context.Context, _ *journal.Notes) error {
+		group, ctx := errgroup.WithContext(ctx)
+		for _, b := range bridges {
+			group.Go(func() error { return b.Sync(ctx, progress) })
+		}
+		return group.Wait()
+	}}}
+}
+
+// Verify compares all rows of all databases, one database after the other:
+// it should not take the servers from their clients.
+func Verify(ctx context.Context, bridges []*postgres.Bridge, progress func(postgres.Verification)) ([]postgres.Verification, error) {
+	all := []postgres.Verification{}
+	for _, b := range bridges {
+		v, err := b.Verify(ctx, progress)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// Status looks at all databases.
+func Status(ctx context.Context, bridges []*postgres.Bridge) ([]postgres.Status, error) {
+	all := make([]postgres.Status, len(bridges))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, b := range bridges {
+		group.Go(func() (err error) {
+			all[i], err = b.Status(ctx)
+			return err
+		})
+	}
+	return all, group.Wait()
+}
+
+// Abort takes a sync back at all databases; see postgres.Bridge.Abort.
+func Abort(ctx context.Context, bridges []*postgres.Bridge) error {
+	var failures []error
+	for _, b := range bridges {
+		failures = append(failures, b.Abort(ctx))
+	}
+	return errors.Join(failures...)
+}
+
+// Finish ends the migration at all databases; see postgres.Bridge.Finish.
+func Finish(ctx context.Context, bridges []*postgres.Bridge) error {
+	var failures []error
+	for _, b := range bridges {
+		failures = append(failures, b.Finish(ctx))
+	}
+	return errors.Join(failures...)
+}

@@ -1,0 +1,7 @@
+package plan
+
+import "godwit/internal/fleet"
+
+// Same reports whether a release that is wanted is one that is there: nothing
+// would change by a rollout. Numbers and times do not count.
+func Same(want, have fleet.Release) bool { return len(differences(want, have)) == 0 }

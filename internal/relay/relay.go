@@ -1,0 +1,214 @@
+// Package relay is the one opening in an environment's isolation that a
+// migration needs: what a VPN is on AWS. A relay copies bytes between a source's
+// Postgres, which the host reaches, and the environment's Postgres, which only
+// the environment's door reaches, both ways, for nobody else. It runs as a
+// process of its own for the life of the migration and survives the engine.
+//
+// It guarantees that a half-closed connection stays half open, that the number
+// of connections is bounded, and that nothing of it is left after Run returned.
+// Only cmd starts it and only the local site configures it.
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"godwit/internal/door"
+)
+
+// Config of a relay, as its process reads it from standard input.
+type Config struct {
+	Door         string `json:"door"`                // unix socket of the environment's door
+	ListenInside string `json:"listen_inside"`       // address inside at which the environment finds the source
+	Source       string `json:"source"`              // host:port of the source's Postgres, dialled from the host
+	ListenHost   string `json:"listen_host"`         // address on the host at which the source finds the environment
+	Target       string `json:"target"`              // address inside of the environment's Postgres
+	MaxConns     int    `json:"max_conns,omitempty"` // both ways together; default 64
+}
+
+func (c Config) validate() error {
+	if c.Door == "" {
+		return errors.New("door is missing: the unix socket of the environment")
+	}
+	for name, address := range map[string]string{
+		"listen_inside": c.ListenInside, "source": c.Source, "listen_host": c.ListenHost, "target": c.Target,
+	} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return fmt.Errorf("%s %q is not host:port", name, address)
+		}
+	}
+	if c.MaxConns < 0 || c.MaxConns > 10_000 {
+		return fmt.Errorf("max_conns %d is not between 1 and 10000", c.MaxConns)
+	}
+	return nil
+}
+
+// How the relay behaves in time.
+const (
+	dialTimeout = 5 * time.Second
+	keepAlive   = 15 * time.Second
+	doorCheck   = 500 * time.Millisecond // how often the door is looked at
+)
+
+// Relay is a running relay.
+type Relay struct {
+	cfg   Config
+	log   *slog.Logger
+	host  net.Listener
+	ready chan struct{}
+	once  sync.Once
+	slots chan struct{}
+	conns sync.WaitGroup
+	life  atomic.Pointer[context.Context] // ends with the environment behind the door
+}
+
+// New opens the listener on the host; Run does the rest and closes it.
+func New(cfg Config, log *slog.Logger) (*Relay, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("relay: %w", err)
+	}
+	if cfg.MaxConns == 0 {
+		cfg.MaxConns = 64
+	}
+	host, err := net.Listen("tcp", cfg.ListenHost)
+	if err != nil {
+		return nil, fmt.Errorf("relay: listen on the host: %w", err)
+	}
+	return &Relay{cfg: cfg, log: log, host: host, ready: make(chan struct{}), slots: make(chan struct{}, cfg.MaxConns)}, nil
+}
+
+// HostAddr is where the source's database finds the environment's, host:port.
+func (r *Relay) HostAddr() string { return r.host.Addr().String() }
+
+// Ready is closed once both listeners are open for the first time.
+func (r *Relay) Ready() <-chan struct{} { return r.ready }
+
+// Run relays until ctx ends; then every connection is closed. While the door is
+// lost (its environment ended or is restarting) it tries to listen again.
+func (r *Relay) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer r.conns.Wait()
+	defer cancel()
+	var outward sync.WaitGroup
+	defer outward.Wait()
+	defer r.host.Close()
+	r.life.Store(&ctx)
+	outward.Go(func() { r.accept(ctx, r.host, r.dialTarget) })
+	for ctx.Err() == nil {
+		inside, err := r.listenInside(ctx)
+		if err != nil {
+			break // only when ctx has ended
+		}
+		r.once.Do(func() { close(r.ready) })
+		r.serveInside(ctx, inside)
+	}
+	return nil
+}
+
+func (r *Relay) listenInside(ctx context.Context) (net.Listener, error) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 20*time.Millisecond, time.Second
+	return backoff.Retry(ctx, func() (net.Listener, error) {
+		return door.Listen(ctx, r.cfg.Door, r.cfg.ListenInside)
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, next time.Duration) {
+		r.log.Warn("cannot listen inside; trying again", "in", next, "error", err)
+	}))
+}
+
+// serveInside serves one listener until ctx ends or the door is lost, and ends
+// every connection with it, both ways. A socket keeps the network it was made in
+// alive: those of a dead environment must not be kept.
+func (r *Relay) serveInside(ctx context.Context, ln net.Listener) {
+	ctx, cancel := context.WithCancel(ctx)
+	r.life.Store(&ctx)
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		defer cancel()
+		r.watchDoor(ctx)
+	})
+	r.accept(ctx, ln, r.dialSource)
+	cancel()
+	tasks.Wait()
+}
+
+// watchDoor returns when the door does not answer any more, or ctx ends.
+func (r *Relay) watchDoor(ctx context.Context) {
+	tick := time.NewTicker(doorCheck)
+	defer tick.Stop()
+	d := net.Dialer{Timeout: dialTimeout}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		conn, err := d.DialContext(ctx, "unix", r.cfg.Door)
+		if err != nil {
+			if ctx.Err() == nil {
+				r.log.Warn("the door is lost; its environment has ended or restarts", "door", r.cfg.Door, "error", err)
+			}
+			return
+		}
+		conn.Close()
+	}
+}
+
+type dialFunc func(context.Context) (net.Conn, error)
+
+func (r *Relay) dialSource(ctx context.Context) (net.Conn, error) {
+	d := net.Dialer{KeepAlive: keepAlive}
+	return d.DialContext(ctx, "tcp", r.cfg.Source)
+}
+
+func (r *Relay) dialTarget(ctx context.Context) (net.Conn, error) {
+	return door.Dial(ctx, r.cfg.Door, "tcp", r.cfg.Target)
+}
+
+// accept joins each connection with one that dial makes, at most MaxConns at a
+// time; more wait in the listener's queue. It returns when ctx ends, with the
+// listener closed; the connections it accepted end with the environment's life.
+func (r *Relay) accept(ctx context.Context, ln net.Listener, dial dialFunc) {
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer stop()
+	defer ln.Close()
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			r.log.Warn("accept failed", "listener", ln.Addr(), "error", err)
+			if !pause(ctx, 50*time.Millisecond) { // out of descriptors, most likely
+				return
+			}
+			continue
+		}
+		select {
+		case r.slots <- struct{}{}:
+		case <-ctx.Done():
+			conn.Close()
+			return
+		}
+		r.conns.Go(func() {
+			defer func() { <-r.slots }()
+			r.join(*r.life.Load(), conn, dial)
+		})
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}

@@ -1,0 +1,185 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"godwit/internal/gateway"
+	"godwit/internal/landscape"
+	"godwit/internal/site"
+	"godwit/internal/site/local/warden"
+)
+
+// Apply implements site.Site. When the environment's warden has died, the new
+// one gets the instances back that were there.
+func (s *Site) Apply(ctx context.Context, l *landscape.Landscape, name string) error {
+	unlock, err := s.lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := s.declare(l, name)
+	if err != nil {
+		return err
+	}
+	if err := s.save(r); err != nil {
+		return err
+	}
+	if err := s.ensureWarden(ctx, r); err != nil {
+		return err
+	}
+	if err := s.client(name).ApplyRules(ctx, r.rules()); err != nil {
+		return fmt.Errorf("environment %s: %w", name, err)
+	}
+	if err := s.ensureDatabases(ctx, r); err != nil {
+		return err
+	}
+	return s.putInstances(ctx, r)
+}
+
+// declare brings the record to what the landscape says.
+func (s *Site) declare(l *landscape.Landscape, name string) (*record, error) {
+	e, ok := l.Environment(name)
+	if !ok {
+		return nil, fmt.Errorf("environment %q in landscape %q: %w", name, l.Name, site.ErrNotFound)
+	}
+	addresses, ok := l.Addresses(name)
+	if !ok {
+		return nil, fmt.Errorf("environment %s: network %v cannot hold the landscape: %w", name, e.Network, site.ErrInvalid)
+	}
+	r, err := s.load(name)
+	if errors.Is(err, site.ErrNotFound) {
+		r, err = newRecord(name), nil
+		r.Network, r.Router, r.Pool = e.Network, addresses.Router, addresses.Instances
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.Network != e.Network {
+		return nil, fmt.Errorf("environment %s has network %v and is declared with %v; remove it first: %w",
+			name, r.Network, e.Network, site.ErrInvalid)
+	}
+	for _, d := range l.Databases {
+		if r.Databases[d.Name] == nil {
+			r.Databases[d.Name] = &databaseRecord{Address: addresses.Databases[d.Name],
+				AdminPassword: newSecret(), Password: newSecret()}
+		}
+	}
+	for _, v := range l.Services {
+		have := r.Services[v.Name]
+		if have == nil {
+			have = &serviceRecord{Virtual: addresses.Services[v.Name]}
+			r.Services[v.Name] = have
+		}
+		have.Port, have.Needs = v.Port, v.Needs
+		have.Ingress = slices.ContainsFunc(l.Ingresses, func(in landscape.Ingress) bool { return in.Service == v.Name })
+	}
+	return r, nil
+}
+
+// ensureWarden starts the environment's warden unless it runs.
+func (s *Site) ensureWarden(ctx context.Context, r *record) error {
+	_, err := s.client(r.Name).Status(ctx)
+	if !errors.Is(err, warden.ErrNotRunning) {
+		return err
+	}
+	// An engine that died may have left one that is just starting or ending.
+	waiting, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := warden.Wait(waiting, s.wardenDir(r.Name)); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.dataDir(r.Name), 0o711); err != nil {
+		return err
+	}
+	if s.plain && r.Loopback == 0 {
+		if r.Loopback, err = s.freeLoopback(r); err != nil {
+			return err
+		}
+		if err := s.save(r); err != nil {
+			return err
+		}
+	}
+	s.Logger.Info("starting warden", "environment", r.Name, "isolation", s.Abilities().Isolation)
+	return warden.Start(ctx, warden.Config{Dir: s.wardenDir(r.Name), Environment: r.Name, Router: r.real(r.Router),
+		Trees: slices.Concat([]string{s.ImagesDir}, s.Postgres.Binds), Data: s.dataDir(r.Name), Plain: s.plain})
+}
+
+// freeLoopback finds a part of the loopback network that nobody uses.
+func (s *Site) freeLoopback(r *record) (uint8, error) {
+	h := fnv.New32a()
+	h.Write([]byte(s.recordPath(r.Name)))
+	const first, count = 16, 230
+	for i := range uint32(count) {
+		n := uint8(first + (h.Sum32()+i)%count)
+		b := r.Router.As4()
+		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, n, b[2], b[3]}), warden.PlainPort)
+		if ln, err := net.Listen("tcp", at.String()); err == nil {
+			return n, ln.Close()
+		}
+	}
+	return 0, fmt.Errorf("environment %s: every part of the loopback network is in use", r.Name)
+}
+
+// Remove implements site.Site.
+func (s *Site) Remove(ctx context.Context, name string) error {
+	unlock, err := s.lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := s.load(name)
+	if errors.Is(err, site.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for database := range r.Relays {
+		if err := s.closeRelay(ctx, r, database); err != nil {
+			return err
+		}
+	}
+	for service := range r.Services {
+		if err := s.Gateway.DeletePool(ctx, pool(name, service)); err != nil && !errors.Is(err, gateway.ErrNotFound) {
+			return fmt.Errorf("environment %s: %w", name, err)
+		}
+	}
+	if err := s.endWarden(ctx, name); err != nil {
+		return err
+	}
+	for _, dir := range []string{s.dataDir(name), s.wardenDir(name)} {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove environment %s: %w", name, err)
+		}
+	}
+	return os.Remove(s.recordPath(name))
+}
+
+// endGracefully is how long a warden may take to stop its instances.
+const endGracefully = 20 * time.Second
+
+func (s *Site) endWarden(ctx context.Context, name string) error {
+	dir := s.wardenDir(name)
+	err := s.client(name).Shutdown(ctx)
+	if errors.Is(err, warden.ErrNotRunning) {
+		return warden.Wait(ctx, dir)
+	}
+	graceful, cancel := context.WithTimeout(ctx, endGracefully)
+	defer cancel()
+	if err == nil {
+		err = warden.Wait(graceful, dir)
+	}
+	if err != nil {
+		s.Logger.Warn("warden did not end when told to; killing it", "environment", name, "error", err)
+		return warden.Kill(ctx, dir)
+	}
+	return nil
+}

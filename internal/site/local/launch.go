@@ -1,0 +1,222 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"godwit/internal/fleet"
+	"godwit/internal/site"
+	"godwit/internal/site/local/image"
+	"godwit/internal/site/local/runtime"
+	"godwit/internal/site/local/warden"
+)
+
+// Launch implements site.Site.
+func (s *Site) Launch(ctx context.Context, release fleet.Release) error {
+	ids, err := s.begin(ctx, release)
+	if err != nil {
+		return err
+	}
+	if err := s.awaitReady(ctx, release.Environment, ids); err != nil {
+		return err
+	}
+	return s.announce(ctx, release.Environment, release.Service)
+}
+
+// announce tells the gateway what instances there are.
+func (s *Site) announce(ctx context.Context, environment, service string) error {
+	unlock, err := s.lock(ctx, environment)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := s.load(environment)
+	if err != nil {
+		return err
+	}
+	return s.publish(ctx, r, service)
+}
+
+// begin writes the release's instances down and has them started.
+func (s *Site) begin(ctx context.Context, release fleet.Release) ([]string, error) {
+	unlock, err := s.lock(ctx, release.Environment)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	r, err := s.load(release.Environment)
+	if err != nil {
+		return nil, err
+	}
+	v, err := r.service(release.Service)
+	if err != nil {
+		return nil, err
+	}
+	if release.Number < 1 || release.Count < 1 {
+		return nil, fmt.Errorf("release %d with %d instances: %w", release.Number, release.Count, site.ErrInvalid)
+	}
+	if have := v.Releases[release.Number]; have != nil && have.Image != release.Image {
+		return nil, fmt.Errorf("release %d of %s has image %s, not %s: %w", release.Number, release.Service, have.Image, release.Image, site.ErrInvalid)
+	}
+	if v.Releases == nil {
+		v.Releases = map[int]*fleet.Release{}
+	}
+	v.Releases[release.Number] = &release
+	ids := r.instancesOf(release.Service, release.Number)
+	for k := 1; len(ids) < release.Count; k++ {
+		id := fmt.Sprintf("%s-%d-%d", release.Service, release.Number, k)
+		if r.Instances[id] != nil {
+			continue
+		}
+		address, err := r.takeAddress()
+		if err != nil {
+			return nil, err
+		}
+		r.Instances[id] = &instanceRecord{Service: release.Service, Release: release.Number, Address: address}
+		ids = append(ids, id)
+	}
+	if err := s.save(r); err != nil {
+		return nil, err
+	}
+	// The gateway hears of them when they are ready; the warden itself sends
+	// nobody to an instance that is not.
+	if err := s.client(r.Name).ApplyRules(ctx, r.rules()); err != nil {
+		return nil, fmt.Errorf("environment %s: %w", r.Name, err)
+	}
+	return ids, s.putRelease(ctx, r, release.Service, release.Number)
+}
+
+// publish makes the record's rules and the service's pool the ones that hold.
+func (s *Site) publish(ctx context.Context, r *record, service string) error {
+	if err := s.client(r.Name).ApplyRules(ctx, r.rules()); err != nil {
+		return fmt.Errorf("environment %s: %w", r.Name, err)
+	}
+	p := s.pool(r, service)
+	if len(p.Weights) == 0 {
+		return nil // nothing was shifted to it yet
+	}
+	if err := s.Gateway.SetPool(ctx, pool(r.Name, service), p); err != nil {
+		return fmt.Errorf("environment %s, service %s: %w", r.Name, service, err)
+	}
+	return nil
+}
+
+// putInstances gives the warden every instance that the record knows.
+func (s *Site) putInstances(ctx context.Context, r *record) error {
+	for _, service := range slices.Sorted(maps.Keys(r.Services)) {
+		for _, number := range slices.Sorted(maps.Keys(r.Services[service].Releases)) {
+			if err := s.putRelease(ctx, r, service, number); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Site) putRelease(ctx context.Context, r *record, service string, number int) error {
+	release := r.Services[service].Releases[number]
+	img, err := s.Images.Unpack(ctx, release.Image)
+	if errors.Is(err, image.ErrNotFound) {
+		return fmt.Errorf("release %d of %s: %w: %w", number, service, err, site.ErrNotFound)
+	}
+	if err != nil {
+		return fmt.Errorf("release %d of %s: %w", number, service, err)
+	}
+	for _, id := range r.instancesOf(service, number) {
+		i, err := s.instance(r, release, img, id)
+		if err != nil {
+			return err
+		}
+		if err := s.client(r.Name).PutInstance(ctx, i); err != nil {
+			return fmt.Errorf("launch %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (s *Site) instance(r *record, release *fleet.Release, img image.Image, id string) (warden.Instance, error) {
+	address := r.Instances[id].Address
+	env, err := r.environ(release, img, r.real(address))
+	if err != nil {
+		return warden.Instance{}, fmt.Errorf("release %d of %s: %w", release.Number, release.Service, err)
+	}
+	return warden.Instance{
+		Spec: runtime.Spec{ID: id, Hostname: id, Rootfs: img.Rootfs, Command: img.Entrypoint, Env: env, WorkDir: img.WorkDir,
+			Hosts: r.hosts(), Address: r.real(address), HostID: warden.InstanceID(r.number(address))},
+		Health: warden.Health{Port: uint16(release.Port), Path: release.Health.Path,
+			Interval: release.Health.Interval, Timeout: release.Health.Timeout},
+	}, nil
+}
+
+// Ends of an instance, before it was ever ready, after which it is given up.
+const endsTolerated = 3
+
+// awaitReady waits until all these instances are ready.
+func (s *Site) awaitReady(ctx context.Context, environment string, ids []string) error {
+	limit, cancel := context.WithTimeout(ctx, s.LaunchTimeout)
+	defer cancel()
+	tick := time.NewTicker(15 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		all, err := s.client(environment).Instances(ctx)
+		if err != nil {
+			return err
+		}
+		waiting := s.firstUnready(all, ids)
+		if waiting == nil {
+			return nil
+		}
+		if !waiting.Ready && waiting.Restarts >= endsTolerated {
+			return s.unready(environment, *waiting)
+		}
+		select {
+		case <-tick.C:
+		case <-limit.Done():
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return s.unready(environment, *waiting)
+		}
+	}
+}
+
+// firstUnready prefers one that has ended already: no need to wait for the rest.
+func (s *Site) firstUnready(all []warden.Status, ids []string) *warden.Status {
+	var first *warden.Status
+	found := 0
+	for i := range all {
+		if !slices.Contains(ids, all[i].ID) {
+			continue
+		}
+		found++
+		if !all[i].Ready && (first == nil || all[i].Restarts > first.Restarts) {
+			first = &all[i]
+		}
+	}
+	if first == nil && found < len(ids) {
+		return &warden.Status{ID: strings.Join(ids, ", "), Reason: "gone from its warden; launch again"}
+	}
+	return first
+}
+
+func (s *Site) unready(environment string, i warden.Status) error {
+	return fmt.Errorf("%s in %s: %s%s: %w", i.ID, environment, i.Reason, s.lastWords(environment, i.ID), site.ErrUnready)
+}
+
+// lastWords are the last lines of an instance's log.
+func (s *Site) lastWords(environment, id string) string {
+	const lines, size = 8, 4096
+	text, err := tail(warden.LogFile(s.wardenDir(environment), id), size)
+	text = bytes.TrimSpace(text)
+	if err != nil || len(text) == 0 {
+		return " (it wrote no log)"
+	}
+	all := strings.Split(string(text), "\n")
+	return "; its log ends:\n  " + strings.Join(all[max(0, len(all)-lines):], "\n  ")
+}

@@ -1,0 +1,87 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"godwit/internal/fleet"
+	"godwit/internal/gateway"
+	"godwit/internal/landscape"
+	"godwit/internal/site"
+	"godwit/internal/site/local/warden"
+)
+
+// Observe implements site.Site. It changes nothing; an environment whose warden
+// has died is reported with everything in it dead, and Apply brings it back.
+func (s *Site) Observe(ctx context.Context, environment string) (site.Environment, error) {
+	r, err := s.load(environment)
+	if err != nil {
+		return site.Environment{}, err
+	}
+	statuses, err := s.statuses(ctx, environment)
+	if err != nil {
+		return site.Environment{}, err
+	}
+	e := site.Environment{Name: environment, Network: r.Network}
+	for _, name := range slices.Sorted(maps.Keys(r.Databases)) {
+		d := r.Databases[name]
+		i := statuses[databaseID(name)]
+		o := site.Database{Name: name, Address: netip.AddrPortFrom(d.Address, landscape.DatabasePort),
+			Ready: i.Ready && d.Ready, Reason: i.Reason}
+		if !o.Ready && o.Reason == "" {
+			o.Reason = "its role and database are not made yet"
+		}
+		e.Databases = append(e.Databases, o)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
+		f := r.fleet(name, statuses)
+		f.Traffic, err = s.Gateway.Traffic(ctx, pool(environment, name))
+		if err != nil && !errors.Is(err, gateway.ErrNotFound) {
+			return site.Environment{}, fmt.Errorf("traffic of %s in %s: %w", name, environment, err)
+		}
+		e.Fleets = append(e.Fleets, f)
+	}
+	return e, nil
+}
+
+// statuses of the warden's instances by id; what is missing is dead.
+func (s *Site) statuses(ctx context.Context, environment string) (map[string]warden.Status, error) {
+	all, err := s.client(environment).Instances(ctx)
+	if err != nil && !errors.Is(err, warden.ErrNotRunning) {
+		return nil, err
+	}
+	byID := map[string]warden.Status{}
+	for _, i := range all {
+		byID[i.ID] = i
+	}
+	return byID, nil
+}
+
+func (r *record) fleet(service string, statuses map[string]warden.Status) fleet.Fleet {
+	v := r.Services[service]
+	f := fleet.Fleet{Environment: r.Name, Service: service, Weights: maps.Clone(v.Weights)}
+	for _, number := range slices.Sorted(maps.Keys(v.Releases)) {
+		f.Releases = append(f.Releases, *v.Releases[number])
+		for _, id := range r.instancesOf(service, number) {
+			status, known := statuses[id]
+			i := fleet.Instance{ID: id, Release: number, StartedAt: status.StartedAt, Reason: status.Reason,
+				Address: netip.AddrPortFrom(r.Instances[id].Address, uint16(v.Releases[number].Port))}
+			switch {
+			case !known:
+				i.State, i.Reason = fleet.Dead, "not running; apply the environment again"
+			case status.Ready:
+				i.State = fleet.Ready
+			case status.Running:
+				i.State = fleet.Starting
+			default:
+				i.State = fleet.Dead
+			}
+			f.Instances = append(f.Instances, i)
+		}
+	}
+	return f
+}

@@ -1,0 +1,231 @@
+package local
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"godwit/internal/landscape"
+	"godwit/internal/relay"
+	"godwit/internal/site"
+	"godwit/internal/site/local/warden"
+)
+
+const (
+	// firstRelayPort of the router; the next database in need gets the next one.
+	firstRelayPort = 20000
+	// relayStarts bounds how long a relay may take to listen.
+	relayStarts = 15 * time.Second
+)
+
+// OpenRelay implements site.Relayer.
+func (s *Site) OpenRelay(ctx context.Context, environment, database, sourceAddress string) (site.Relay, error) {
+	unlock, err := s.lock(ctx, environment)
+	if err != nil {
+		return site.Relay{}, err
+	}
+	defer unlock()
+	r, err := s.load(environment)
+	if err != nil {
+		return site.Relay{}, err
+	}
+	if r.Databases[database] == nil {
+		return site.Relay{}, fmt.Errorf("database %q in environment %s: %w", database, environment, site.ErrNotFound)
+	}
+	if _, _, err := net.SplitHostPort(sourceAddress); err != nil {
+		return site.Relay{}, fmt.Errorf("source %q is not host:port: %w", sourceAddress, site.ErrInvalid)
+	}
+	open := r.Relays[database]
+	if open != nil && open.SourceAddress != sourceAddress {
+		return site.Relay{}, fmt.Errorf("a relay between database %s in %s and %s is open; close it before opening one to %s: %w",
+			database, environment, open.SourceAddress, sourceAddress, site.ErrInvalid)
+	}
+	if open == nil {
+		open = &relayRecord{SourceAddress: sourceAddress, Port: r.freeRelayPort(), HostListen: "127.0.0.1:0"}
+		r.Relays[database] = open
+	}
+	if !open.alive() {
+		if err := s.startRelay(ctx, r, database); err != nil {
+			return site.Relay{}, fmt.Errorf("open the relay of database %s in %s: %w", database, environment, err)
+		}
+	}
+	return site.Relay{Source: r.realPort(r.Router, int(open.Port)).String(), Target: open.HostListen}, nil
+}
+
+func (r *record) freeRelayPort() uint16 {
+	port := uint16(firstRelayPort)
+	for taken := true; taken; {
+		taken = false
+		for _, other := range r.Relays {
+			if other.Port == port {
+				taken = true
+				port++
+			}
+		}
+	}
+	return port
+}
+
+// startRelay opens the rules, then starts the process. It is written down
+// before it gets its configuration; without one it ends. So none is ever
+// running that the record does not know.
+func (s *Site) startRelay(ctx context.Context, r *record, database string) error {
+	open := r.Relays[database]
+	open.Pid = 0
+	if err := s.save(r); err != nil {
+		return err
+	}
+	if err := s.client(r.Name).ApplyRules(ctx, r.rules()); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(filepath.Join(s.recordDir(), r.Name+"."+database+".relay.log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command("/proc/self/exe", relayName)
+	cmd.Args[0] = "godwit"
+	cmd.Env = []string{}
+	cmd.Stderr = log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, outW, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd.Stdout = outW
+	err = cmd.Start()
+	outW.Close()
+	if err != nil {
+		return err
+	}
+	go cmd.Wait() // takes its exit status whenever it ends, which may be after this process
+	open.Pid, open.Started = cmd.Process.Pid, startTime(cmd.Process.Pid)
+	if err := s.save(r); err != nil {
+		return err
+	}
+	config := relay.Config{Door: warden.AdminSocket(s.wardenDir(r.Name)), ListenInside: r.realPort(r.Router, int(open.Port)).String(),
+		Source: open.SourceAddress, ListenHost: open.HostListen,
+		Target: r.realPort(r.Databases[database].Address, landscape.DatabasePort).String()}
+	if err := json.NewEncoder(in).Encode(config); err != nil {
+		return err
+	}
+	in.Close()
+	ready, err := readRelay(ctx, out, cmd.Process)
+	if err != nil {
+		text, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(text)))
+	}
+	open.HostListen = ready.HostListen
+	return s.save(r)
+}
+
+// readRelay waits for the line that says where it listens.
+func readRelay(ctx context.Context, out *os.File, process *os.Process) (relay.Ready, error) {
+	ctx, cancel := context.WithTimeout(ctx, relayStarts)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { process.Kill() })
+	defer stop()
+	var ready relay.Ready
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &ready)
+	}
+	if err != nil {
+		return ready, fmt.Errorf("the relay did not start: %w", errors.Join(ctx.Err(), err))
+	}
+	return ready, nil
+}
+
+// CloseRelay implements site.Relayer.
+func (s *Site) CloseRelay(ctx context.Context, environment, database string) error {
+	unlock, err := s.lock(ctx, environment)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := s.load(environment)
+	if errors.Is(err, site.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.closeRelay(ctx, r, database)
+}
+
+// closeRelay ends the process, then closes the rules.
+func (s *Site) closeRelay(ctx context.Context, r *record, database string) error {
+	open := r.Relays[database]
+	if open == nil {
+		return nil
+	}
+	if err := open.end(ctx); err != nil {
+		return fmt.Errorf("close the relay of database %s in %s: %w", database, r.Name, err)
+	}
+	delete(r.Relays, database)
+	err := s.client(r.Name).ApplyRules(ctx, r.rules())
+	if err != nil && !errors.Is(err, warden.ErrNotRunning) {
+		return err
+	}
+	return s.save(r)
+}
+
+func (o *relayRecord) alive() bool { return o.Pid > 0 && startTime(o.Pid) == o.Started }
+
+// end ends the relay's process: told to, then killed.
+func (o *relayRecord) end(ctx context.Context) error {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		if !o.alive() {
+			return nil
+		}
+		if err := syscall.Kill(o.Pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+		wait := backoff.NewExponentialBackOff()
+		wait.InitialInterval, wait.MaxInterval = time.Millisecond, 50*time.Millisecond
+		_, err := backoff.Retry(ctx, func() (struct{}, error) {
+			if o.alive() {
+				return struct{}{}, fmt.Errorf("process %d still runs", o.Pid)
+			}
+			return struct{}{}, nil
+		}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(5*time.Second))
+		if err == nil || signal == syscall.SIGKILL {
+			return err
+		}
+	}
+	return nil
+}
+
+// startTime of a process, in the kernel's ticks; "" when it has ended. With the
+// pid it names a process for good.
+func startTime(pid int) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	// The name, in parentheses, may contain anything; the fields follow the last one.
+	i := strings.LastIndexByte(string(text), ')')
+	fields := strings.Fields(string(text[i+1:]))
+	const state, started = 0, 19 // counted from after the name
+	if len(fields) <= started || fields[state] == "Z" {
+		return ""
+	}
+	return fields[started]
+}

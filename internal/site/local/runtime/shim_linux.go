@@ -1,0 +1,146 @@
+package runtime
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"godwit/internal/site/local/network"
+)
+
+// ShimName is the argument under which this program is the shim.
+const ShimName = "instance-shim"
+
+// shimDone is what the shim says just before it becomes the program. A failed
+// exec after it is appended to it, so that nothing but a success equals it.
+const shimDone = "ok"
+
+const (
+	specFD  = 3
+	failFD  = 4
+	treesFD = 5
+)
+
+// Shim builds the world of an instance around the calling process and becomes
+// its program. It returns only when that failed.
+func Shim() int {
+	// Namespaces, capabilities and seccomp are properties of a thread; the one
+	// that calls exec is the one that counts.
+	goruntime.LockOSThread()
+	fail := os.NewFile(failFD, "fail")
+	err := become(fail)
+	fmt.Fprint(fail, err)
+	return 127
+}
+
+func become(fail *os.File) error {
+	var s Spec
+	if err := json.NewDecoder(os.NewFile(specFD, "spec")).Decode(&s); err != nil {
+		return fmt.Errorf("read the spec: %w", err)
+	}
+	if err := network.ConfigureInstance(s.Address, s.Router); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	if err := unix.Sethostname([]byte(s.Hostname)); err != nil {
+		return fmt.Errorf("hostname: %w", err)
+	}
+	if err := limitNamespaces(); err != nil {
+		return err
+	}
+	if err := buildRoot(s); err != nil {
+		return err
+	}
+	program, err := find(s)
+	if err != nil {
+		return err
+	}
+	if err := os.Chdir(s.WorkDir); err != nil {
+		return fmt.Errorf("working directory: %w", err)
+	}
+	if err := limitResources(s); err != nil {
+		return err
+	}
+	if err := unix.CloseRange(specFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("close files: %w", err)
+	}
+	if err := dropCapabilities(); err != nil {
+		return err
+	}
+	if err := confine(); err != nil {
+		return err
+	}
+	if _, err := fail.WriteString(shimDone); err != nil {
+		return err
+	}
+	err = syscall.Exec(program, s.Command, s.Env)
+	return fmt.Errorf(": run %s: %w", program, err)
+}
+
+// find looks the program up inside, along the PATH of its own environment.
+func find(s Spec) (string, error) {
+	name := s.Command[0]
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(s.WorkDir, name)
+		}
+		return name, nil
+	}
+	path := "/usr/local/bin:/usr/bin:/bin"
+	for _, e := range s.Env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			path = v
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if p := filepath.Join(dir, name); executable(p) {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("%w: %s is not in %s of the image", exec.ErrNotFound, name, path)
+}
+
+// limitNamespaces: no further namespace may ever be made inside, whatever a
+// later kernel permits.
+func limitNamespaces() error {
+	for _, kind := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"} {
+		err := os.WriteFile("/proc/sys/user/max_"+kind+"_namespaces", []byte("0"), 0)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("forbid %s namespaces: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// limitResources bounds open files and processes. Processes are counted within
+// the instance's own user namespace, so one instance can't starve another.
+func limitResources(s Spec) error {
+	limits := []struct {
+		name     string
+		resource int
+		value    uint64
+	}{
+		{"open files", unix.RLIMIT_NOFILE, s.NoFile},
+		{"processes", unix.RLIMIT_NPROC, s.Processes},
+		{"core size", unix.RLIMIT_CORE, 0},
+	}
+	for _, l := range limits {
+		var now unix.Rlimit
+		if err := unix.Getrlimit(l.resource, &now); err != nil {
+			return fmt.Errorf("limit of %s: %w", l.name, err)
+		}
+		v := min(l.value, now.Max)
+		// Not unix.Setrlimit alone: Go would put the old soft limit of open files back at exec.
+		if err := syscall.Setrlimit(l.resource, &syscall.Rlimit{Cur: v, Max: v}); err != nil {
+			return fmt.Errorf("limit of %s: %w", l.name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package warden
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	goruntime "runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"godwit/internal/site/local/network"
+)
+
+// handler is the control socket's API; Client is its other half.
+func (w *warden) handler(ctx context.Context) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(rw http.ResponseWriter, _ *http.Request) { reply(rw, w.Config, nil) })
+	mux.HandleFunc("PUT /instances", func(rw http.ResponseWriter, r *http.Request) {
+		var i Instance
+		err := decode(r, &i)
+		if err == nil {
+			err = w.put(ctx, i)
+		}
+		reply(rw, struct{}{}, err)
+	})
+	mux.HandleFunc("GET /instances", func(rw http.ResponseWriter, _ *http.Request) { reply(rw, w.statuses(), nil) })
+	mux.HandleFunc("POST /instances/{id}/stop", func(rw http.ResponseWriter, r *http.Request) {
+		k, err := w.find(r.PathValue("id"))
+		if err == nil {
+			k.end()
+		}
+		reply(rw, struct{}{}, err)
+	})
+	mux.HandleFunc("DELETE /instances/{id}", func(rw http.ResponseWriter, r *http.Request) {
+		w.remove(r.PathValue("id"))
+		reply(rw, struct{}{}, nil)
+	})
+	mux.HandleFunc("PUT /rules", func(rw http.ResponseWriter, r *http.Request) {
+		var rules network.Rules
+		err := decode(r, &rules)
+		if err == nil {
+			err = w.setRules(rules)
+		}
+		reply(rw, struct{}{}, err)
+	})
+	mux.HandleFunc("POST /probes", func(rw http.ResponseWriter, r *http.Request) {
+		var probes []Probe
+		if err := decode(r, &probes); err != nil {
+			reply(rw, nil, err)
+			return
+		}
+		reply(rw, w.probe(r.Context(), probes), nil)
+	})
+	mux.HandleFunc("POST /shutdown", func(rw http.ResponseWriter, _ *http.Request) {
+		reply(rw, struct{}{}, nil)
+		w.quit()
+	})
+	return mux
+}
+
+func (w *warden) statuses() []Status {
+	all := []Status{}
+	for _, k := range w.all() {
+		all = append(all, k.Status())
+	}
+	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
+
+func (w *warden) remove(id string) {
+	k, err := w.find(id)
+	if err != nil {
+		return // gone already: what the caller wants
+	}
+	k.end()
+	w.mu.Lock()
+	if w.keepers[id] == k {
+		delete(w.keepers, id)
+	}
+	w.mu.Unlock()
+	k.removeLogs()
+}
+
+// probesAtOnce bounds the threads that sit in other network namespaces.
+const probesAtOnce = 16
+
+func (w *warden) probe(ctx context.Context, probes []Probe) []Answer {
+	answers := make([]Answer, len(probes))
+	var group errgroup.Group
+	group.SetLimit(probesAtOnce)
+	for i, p := range probes {
+		group.Go(func() error {
+			outcome, err := w.probeOne(ctx, p)
+			answers[i] = Answer{Outcome: outcome}
+			if err != nil {
+				answers[i].Error = err.Error()
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return answers
+}
+
+// probeOne sends the packets from where p.From is.
+func (w *warden) probeOne(ctx context.Context, p Probe) (network.Outcome, error) {
+	if p.From == "" || w.Plain {
+		return network.Probe(ctx, p.Network, p.To, p.Timeout), nil
+	}
+	k, err := w.find(p.From)
+	if err != nil {
+		return "", err
+	}
+	pid, err := k.pid()
+	if err != nil {
+		return "", err
+	}
+	type result struct {
+		outcome network.Outcome
+		err     error
+	}
+	results := make(chan result)
+	go func() {
+		// Never unlocked: the thread is in another network now, and ends with this goroutine.
+		goruntime.LockOSThread()
+		var r result
+		if r.err = enterNetwork(pid); r.err == nil {
+			r.outcome = network.Probe(ctx, p.Network, p.To, p.Timeout)
+		}
+		results <- r
+	}()
+	r := <-results
+	return r.outcome, r.err
+}
+
+func enterNetwork(pid int) error {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return fmt.Errorf("network of process %d: %w", pid, err)
+	}
+	defer f.Close()
+	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter the network of process %d: %w", pid, err)
+	}
+	return nil
+}
+
+func decode(r *http.Request, to any) error {
+	if err := json.NewDecoder(r.Body).Decode(to); err != nil {
+		return fmt.Errorf("request: %w", err)
+	}
+	return nil
+}
+
+func reply(rw http.ResponseWriter, body any, err error) {
+	rw.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		rw.WriteHeader(http.StatusUnprocessableEntity)
+		body = failure{Error: err.Error(), NoInstance: errors.Is(err, ErrNoInstance)}
+	}
+	// The client may have left; there is nobody else to tell.
+	_ = json.NewEncoder(rw).Encode(body)
+}

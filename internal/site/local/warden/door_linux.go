@@ -1,0 +1,49 @@
+package warden
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"godwit/internal/site/local/network"
+)
+
+// doorPolicy opens sockets in the environment for whoever may open the door,
+// as far as the rules go. There are two: one for the gateway, one for the
+// engine and its relays.
+type doorPolicy struct {
+	w     *warden
+	admin bool
+}
+
+func (p doorPolicy) rules() network.Rules {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.w.rules
+}
+
+// Dial connects to an address that the rules open.
+func (p doorPolicy) Dial(ctx context.Context, netw, address string) (net.Conn, error) {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil || netw != "tcp" {
+		return nil, fmt.Errorf("dial %s %s: only tcp to an IP address and port", netw, address)
+	}
+	rules := p.rules()
+	if p.admin && !rules.RouterMayDial(to) || !p.admin && !rules.GatewayMayDial(to) {
+		return nil, fmt.Errorf("dial %s: not open in environment %s", to, p.w.Environment)
+	}
+	return new(net.Dialer).DialContext(ctx, netw, to.String())
+}
+
+// Listen listens at an address of the router to which the rules let somebody connect.
+func (p doorPolicy) Listen(ctx context.Context, address string) (net.Listener, error) {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("listen %s: only at an IP address and port", address)
+	}
+	if !p.admin || at.Addr() != p.w.Router || !p.rules().MayListen(at) {
+		return nil, fmt.Errorf("listen %s: no opening declared in environment %s", at, p.w.Environment)
+	}
+	return new(net.ListenConfig).Listen(ctx, "tcp", at.String())
+}

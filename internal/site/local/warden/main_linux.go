@@ -1,0 +1,264 @@
+package warden
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"godwit/internal/door"
+	"godwit/internal/site/local/network"
+)
+
+// Descriptors that a warden inherits, in this order from 3 on.
+const (
+	readyFD = 3 + iota // it writes readyWord, or what went wrong
+	lockFD             // the lock of its directory, held as long as it lives
+	treesFD            // when root started it: its trees as detached mounts, Dir first
+)
+
+const readyWord = "ready\n"
+
+// settings are what Start gives to Main, on stdin.
+type settings struct {
+	Config
+	TreesPassed bool `json:"trees_passed"`
+}
+
+// Main is a warden's whole life. It returns when the warden was told to end.
+func Main() int {
+	unix.CloseRange(readyFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
+	ready := os.NewFile(readyFD, "ready")
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := live(ctx, ready); err != nil {
+		fmt.Fprintln(os.Stderr, "warden:", err)
+		fmt.Fprint(ready, err)
+		return 1
+	}
+	return 0
+}
+
+func live(ctx context.Context, ready *os.File) error {
+	var s settings
+	if err := json.NewDecoder(os.Stdin).Decode(&s); err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := &warden{Config: s.Config, quit: cancel, keepers: map[string]*keeper{},
+		log: slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("environment", s.Environment)}
+	if err := w.settle(s); err != nil {
+		return err
+	}
+	defer w.links.Close()
+	control, err := listenUnix(ControlSocket(s.Dir))
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	gate, err := listenUnix(DoorSocket(s.Dir))
+	if err != nil {
+		return err
+	}
+	defer gate.Close()
+	admin, err := listenUnix(AdminSocket(s.Dir))
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	if _, err := ready.WriteString(readyWord); err != nil {
+		return err
+	}
+	ready.Close()
+	w.log.Info("warden is ready", "router", s.Router, "isolated", !s.Plain)
+	return w.serve(ctx, control, gate, admin)
+}
+
+// settle makes the world that the warden lives in.
+func (w *warden) settle(s settings) error {
+	if s.Plain {
+		w.links = newBalancer()
+		held, err := net.Listen("tcp", netip.AddrPortFrom(s.Router, PlainPort).String())
+		if err != nil {
+			return fmt.Errorf("take the network of %s: %w", s.Router, err)
+		}
+		w.held = held // for life
+		return os.MkdirAll(s.Dir+"/logs", 0o700)
+	}
+	if err := buildWorld(s); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.Dir+"/logs", 0o700); err != nil {
+		return err
+	}
+	links, err := newRouted(s.Router)
+	w.links = links
+	return err
+}
+
+func listenUnix(path string) (*net.UnixListener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	// The mask makes the socket its owner's from its first instant.
+	old := unix.Umask(0o177)
+	defer unix.Umask(old)
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listen at %s: %w", path, err)
+	}
+	return ln, nil
+}
+
+// warden is the running process.
+type warden struct {
+	Config
+	log   *slog.Logger
+	links links
+	held  net.Listener
+	quit  context.CancelFunc
+
+	mu      sync.Mutex
+	keepers map[string]*keeper
+	rules   network.Rules
+
+	applying sync.Mutex // one Apply at a time, in the order of its rules
+}
+
+// serve answers until ctx ends, then ends everything in order: first nobody may
+// ask for more, then the instances, then the sockets.
+func (w *warden) serve(ctx context.Context, control, gate, admin *net.UnixListener) error {
+	server := &http.Server{Handler: w.handler(ctx)}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(control); !errors.Is(err, http.ErrServerClosed) {
+			w.log.Error("control socket", "error", err)
+			w.quit()
+		}
+	})
+	doors, closeDoors := context.WithCancel(context.WithoutCancel(ctx))
+	for ln, policy := range map[*net.UnixListener]doorPolicy{gate: {w, false}, admin: {w, true}} {
+		serving.Go(func() {
+			if err := door.Serve(doors, ln, policy); err != nil {
+				w.log.Error("door", "error", err)
+				w.quit()
+			}
+		})
+	}
+	<-ctx.Done()
+	w.endAll()
+	closeDoors()
+	err := server.Shutdown(context.WithoutCancel(ctx))
+	serving.Wait()
+	w.log.Info("warden ends")
+	return err
+}
+
+// endAll stops every instance: those marked Last after the others.
+func (w *warden) endAll() {
+	for _, last := range []bool{false, true} {
+		var ending sync.WaitGroup
+		for _, k := range w.all() {
+			if k.Last == last {
+				ending.Go(k.end)
+			}
+		}
+		ending.Wait()
+	}
+}
+
+func (w *warden) all() []*keeper {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := make([]*keeper, 0, len(w.keepers))
+	for _, k := range w.keepers {
+		all = append(all, k)
+	}
+	return all
+}
+
+func (w *warden) find(id string) (*keeper, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if k := w.keepers[id]; k != nil {
+		return k, nil
+	}
+	return nil, fmt.Errorf("%w: %s", ErrNoInstance, id)
+}
+
+// put starts to keep an instance. Putting the same id again changes nothing
+// unless it was stopped.
+func (w *warden) put(ctx context.Context, i Instance) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ctx.Err() != nil {
+		return errors.New("the warden is ending")
+	}
+	if k := w.keepers[i.Spec.ID]; k != nil && !k.Status().Stopped {
+		return nil
+	}
+	for _, k := range w.keepers {
+		if k.Spec.Address == i.Spec.Address && k.Spec.ID != i.Spec.ID {
+			return fmt.Errorf("address %s belongs to %s", i.Spec.Address, k.Spec.ID)
+		}
+	}
+	i.Spec.Plain, i.Spec.Router, i.Spec.LogFile = w.Plain, w.Router, LogFile(w.Dir, i.Spec.ID)
+	k := newKeeper(i, w.links, w.refresh)
+	kctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	k.stop = stop
+	w.keepers[i.Spec.ID] = k
+	go k.keep(kctx) // ended and waited for by k.end
+	return nil
+}
+
+// setRules makes rules the ones that hold.
+func (w *warden) setRules(rules network.Rules) error {
+	w.applying.Lock()
+	defer w.applying.Unlock()
+	w.mu.Lock()
+	w.rules = rules
+	w.mu.Unlock()
+	return w.apply()
+}
+
+// refresh takes endpoints that are not ready out of the virtual addresses, and
+// puts them back.
+func (w *warden) refresh() {
+	w.applying.Lock()
+	defer w.applying.Unlock()
+	if err := w.apply(); err != nil {
+		w.log.Error("apply rules", "error", err)
+	}
+}
+
+func (w *warden) apply() error {
+	ready, running := map[netip.Addr]bool{}, map[netip.Addr]bool{}
+	for _, k := range w.all() {
+		s := k.Status()
+		ready[s.Address], running[s.Address] = s.Ready, s.Running
+	}
+	w.mu.Lock()
+	rules := w.rules
+	w.mu.Unlock()
+	good := rules.Only(func(e netip.AddrPort) bool { return ready[e.Addr()] })
+	some := rules.Only(func(e netip.AddrPort) bool { return running[e.Addr()] })
+	for i := range good.Virtuals {
+		// When none is ready at once, a slow machine is likelier than a broken
+		// service: those that run are tried rather than everybody denied.
+		if len(good.Virtuals[i].Endpoints) == 0 {
+			good.Virtuals[i] = some.Virtuals[i]
+		}
+	}
+	return w.links.Apply(good)
+}

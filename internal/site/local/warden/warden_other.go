@@ -1,0 +1,22 @@
+//go:build !linux
+
+package warden
+
+import (
+	"context"
+	"errors"
+	"os"
+)
+
+var errLinux = errors.New("environments need Linux")
+
+// HostID, InstanceID: see the Linux file.
+func HostID(string, int) int { return os.Getuid() }
+func InstanceID(int) int     { return 0 }
+
+// Main, Start, Wait, Kill and Pid need Linux.
+func Main() int                           { return 1 }
+func Start(context.Context, Config) error { return errLinux }
+func Wait(context.Context, string) error  { return nil }
+func Kill(context.Context, string) error  { return nil }
+func Pid(string) (int, error)             { return 0, ErrNotRunning }

@@ -1,0 +1,104 @@
+// Command skips reads the output of go test -json, prints what a person wants
+// to know of it (packages, failures with their output, skips with their
+// reason), and fails on a skip that was not expected.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+)
+
+type event struct {
+	Action, Package, Test, Output string
+	Elapsed                       float64
+}
+
+func main() {
+	expectedFile := flag.String("expected", "", "file of expected skips: one PACKAGE TEST a line, # for comments")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "usage: skips [-expected FILE] OUTPUT-OF-GO-TEST-JSON")
+		os.Exit(2)
+	}
+	expected, err := readExpected(*expectedFile)
+	if err == nil {
+		err = report(flag.Arg(0), expected)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func readExpected(name string) (map[string]bool, error) {
+	expected := map[string]bool{}
+	if name == "" {
+		return expected, nil
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(b)) {
+		line, _, _ = strings.Cut(line, "#")
+		if fields := strings.Fields(line); len(fields) == 2 {
+			expected[fields[0]+" "+fields[1]] = true
+		}
+	}
+	return expected, nil
+}
+
+// report prints the run and says what speaks against it.
+func report(name string, expected map[string]bool) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	output := map[string][]string{}
+	var passed, failed, skipped, unexpected int
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e event
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			fmt.Println(lines.Text()) // a compiler's message
+			continue
+		}
+		key := e.Package + " " + e.Test
+		switch {
+		case e.Action == "output" || e.Action == "build-output":
+			output[key] = append(output[key], e.Output)
+			continue
+		case e.Test == "" && (e.Action == "pass" || e.Action == "fail"):
+			fmt.Printf("%-4s %s %.1fs\n", map[string]string{"pass": "ok", "fail": "FAIL"}[e.Action], e.Package, e.Elapsed)
+			if e.Action == "fail" {
+				fmt.Print(strings.Join(output[key], ""))
+			}
+		case e.Action == "pass":
+			passed++
+		case e.Action == "fail" || e.Action == "build-fail":
+			failed++
+			fmt.Printf("FAIL %s\n%s", key, strings.Join(output[key], ""))
+		case e.Action == "skip" && e.Test != "":
+			skipped++
+			if !expected[key] {
+				unexpected++
+				fmt.Printf("SKIP not expected: %s\n%s", key, strings.Join(output[key], ""))
+			}
+		}
+		delete(output, key)
+	}
+	fmt.Printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped)
+	if unexpected > 0 {
+		return fmt.Errorf("%d skips that .ci/skips does not expect", unexpected)
+	}
+	if failed > 0 || passed == 0 {
+		return fmt.Errorf("%d tests failed, %d passed", failed, passed)
+	}
+	return lines.Err()
+}
