@@ -45,7 +45,7 @@ func startDatacenter(ctx context.Context, dir, bistro, programs string) (*datace
 	if err != nil {
 		return d, err
 	}
-	if d.server, err = postgres.Start(ctx, inst, postgres.ServerOptions{Dir: filepath.Join(dir, "postgres")}); err != nil {
+	if d.server, err = postgres.Start(ctx, inst, postgres.ServerOptions{Dir: filepath.Join(dir, "postgres"), AdminPassword: rand.Text()}); err != nil {
 		return d, fmt.Errorf("the data centre's Postgres: %w", err)
 	}
 	for _, name := range databases {

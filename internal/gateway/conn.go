@@ -250,12 +250,24 @@ func (x *exchange) attach(res *http.Response) *http.Response {
 	return res
 }
 
-// joinSender waits for the sender; if it is stuck reading the client's body,
-// that read is interrupted.
-func (x *exchange) joinSender() {
+// senderGrace is what a sender gets to notice that it is done: an instance can
+// have answered before the sender's last write returned.
+const senderGrace = 100 * time.Millisecond
+
+func (x *exchange) senderDone() bool {
 	select {
 	case <-x.sending:
-	default:
+		return true
+	case <-time.After(senderGrace):
+		return false
+	}
+}
+
+// joinSender waits for the sender after the connection was closed; if it is
+// stuck reading the client's body, that read is interrupted, which costs the
+// client's connection.
+func (x *exchange) joinSender() {
+	if !x.senderDone() {
 		x.req.interrupt()
 		<-x.sending
 	}
@@ -277,12 +289,8 @@ func (x *exchange) finish(keep bool) {
 		return
 	}
 	if x.sending != nil {
-		select {
-		case <-x.sending:
-			keep = keep && x.sendErr == nil && x.bodyErr == nil
-		default: // answered before the request was whole: its rest would be taken for the next
-			keep = false
-		}
+		// Answered before the request was whole: its rest would be taken for the next.
+		keep = keep && x.senderDone() && x.sendErr == nil && x.bodyErr == nil
 	} else if x.req.streams() { // a final answer instead of 100: the body was never sent
 		keep = false
 	}

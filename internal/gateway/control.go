@@ -193,11 +193,7 @@ func (c *control) Hold(id string, hosts []string, lease time.Duration) error {
 		}
 		lanes = append(lanes, c.lanes[host])
 	}
-	h := newHold(id, hosts, lanes, lease, &c.room, &c.tasks)
-	c.holds[id] = h
-	for _, l := range lanes {
-		l.hold.Store(h)
-	}
+	c.holds[id] = newHold(id, hosts, lanes, lease, &c.room, &c.tasks)
 	return nil
 }
 

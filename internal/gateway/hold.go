@@ -73,9 +73,15 @@ func (r *room) enter() bool {
 
 func (r *room) leave() { r.used.Add(-1) }
 
+// newHold closes the gate of the lanes.
 func newHold(id string, hosts []string, lanes []*lane, lease time.Duration, room *room, tasks *sync.WaitGroup) *hold {
 	now := time.Now()
 	h := &hold{id: id, hosts: hosts, lanes: lanes, began: now, deadline: now.Add(lease), room: room, over: make(chan struct{}), tasks: tasks}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range lanes { // before the lease can end: its end takes the hold off the lanes
+		l.hold.Store(h)
+	}
 	h.timer = time.AfterFunc(lease, h.expire)
 	return h
 }

@@ -144,7 +144,11 @@ func (o *Outgoing) freshness(usual time.Duration) time.Duration {
 }
 
 // interrupt ends a pending read of the client's body.
-func (o *Outgoing) interrupt() { _ = o.rc.SetReadDeadline(time.Unix(1, 0)) }
+func (o *Outgoing) interrupt() {
+	if o.rest != nil {
+		_ = o.rc.SetReadDeadline(time.Unix(1, 0))
+	}
+}
 
 // writeHead writes the request line and headers; errors stay in w.
 func (o *Outgoing) writeHead(w *bufio.Writer) {

@@ -14,7 +14,7 @@ import (
 
 // hostile are files that must end in findings, or a landscape, soon.
 func hostile() map[string][]byte {
-	big := func(s string) []byte { return bytes.Repeat([]byte(s), (1<<20-64)/len(s)) }
+	big := func(s string) []byte { return bytes.Repeat([]byte(s), (hostileSize-64)/len(s)) }
 	return map[string][]byte{
 		"nothing":          nil,
 		"ten megabytes":    bytes.Repeat([]byte("a = 1\n"), 10<<20/6),
@@ -66,7 +66,7 @@ func hostile() map[string][]byte {
 
 func distinct(format string) []byte {
 	var b bytes.Buffer
-	for i := 0; b.Len() < 1<<20-200; i++ {
+	for i := 0; b.Len() < hostileSize-200; i++ {
 		fmt.Fprintf(&b, format, i)
 	}
 	return b.Bytes()

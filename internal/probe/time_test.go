@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,14 +24,22 @@ func TestLatencyCountsFromTheIntendedTime(t *testing.T) {
 			}
 		})
 		defer stop()
+		var dials atomic.Int64
+		counted := func(ctx context.Context, network, address string) (net.Conn, error) {
+			dials.Add(1)
+			return dial(ctx, network, address)
+		}
 		var streamed []Sample
 		r, err := Run(t.Context(), Options{Probe: tills(), Target: "http://till", Rate: 100, Duration: 5 * time.Second,
-			Dial: dial, OnSample: func(s Sample) { streamed = append(streamed, s) }})
+			Dial: counted, OnSample: func(s Sample) { streamed = append(streamed, s) }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if r.Sent != 500 || r.OK != 500 || r.Failed != 0 {
 			t.Errorf("counts: %+v", r)
+		}
+		if n := dials.Load(); n != 200 && n != 201 { // all who wait at once, and perhaps the one due when the stall ends
+			t.Errorf("%d connections for 200 requests at once", n)
 		}
 		if r.Max != 2*time.Second {
 			t.Errorf("max %v, want 2s", r.Max)
@@ -175,14 +184,9 @@ func TestLedgerHoldsEveryWrite(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		file, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		entries, err := ReadLedger(file)
-		if err != nil || len(entries) != 20 {
-			t.Fatalf("%d entries, %v", len(entries), err)
+		entries := entriesOf(t, path)
+		if len(entries) != 20 {
+			t.Fatalf("%d entries", len(entries))
 		}
 		for i, e := range entries {
 			if acked := i != 7; e.Acknowledged() != acked || (e.Class == "500") == acked || e.Ledger != "orders" {
@@ -190,4 +194,48 @@ func TestLedgerHoldsEveryWrite(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What was acknowledged FlushEvery ago is in the file, while the load runs.
+func TestLedgerIsFlushed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dial, stop := serve(t, func(http.ResponseWriter, *http.Request) {})
+		defer stop()
+		path := filepath.Join(t.TempDir(), "ledger.jsonl")
+		done := make(chan error)
+		go func() {
+			_, err := Run(t.Context(), Options{Probe: landscapeWrites(), Target: "http://till", Rate: 100, Duration: time.Second, Dial: dial, LedgerPath: path})
+			done <- err
+		}()
+		for now := 50 * time.Millisecond; now < time.Second; now += 50 * time.Millisecond {
+			time.Sleep(50 * time.Millisecond)
+			synctest.Wait()
+			acked := 0
+			for _, e := range entriesOf(t, path) {
+				if e.Acknowledged() {
+					acked++
+				}
+			}
+			if want := int((now - FlushEvery) / (10 * time.Millisecond)); acked < want {
+				t.Errorf("after %v %d acknowledged writes are in the file, want %d", now, acked, want)
+			}
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func entriesOf(t *testing.T, path string) []Entry {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	entries, err := ReadLedger(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entries
 }

@@ -116,7 +116,7 @@ func TestSessionsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "1")
 	var kills atomic.Int64
-	disturb(t, b, 3000, 250*time.Millisecond, func() { b.db.EndSessions(t); kills.Add(1) })
+	disturb(t, b, 1500, 250*time.Millisecond, func() { b.db.EndSessions(t); kills.Add(1) })
 	if kills.Load() == 0 {
 		t.Error("no session was killed")
 	}
@@ -135,7 +135,7 @@ func TestFencedForAMomentUnderLoad(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, "1")
 			fenced := false
-			disturb(t, b, 600, 200*time.Millisecond, func() {
+			disturb(t, b, 300, 300*time.Millisecond, func() {
 				b.db.Exec(t, fence[map[bool]int{false: 0, true: 1}[fenced]])
 				b.db.EndSessions(t) // on the way back too: sessions keep the read-only default they were born with
 				fenced = !fenced

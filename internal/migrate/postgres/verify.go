@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -258,7 +259,7 @@ func (b *Bridge) differingRows(ctx context.Context, truth string, c chunk) ([]st
 	return b.compareLocked(ctx, truth, c, suspects)
 }
 
-// unequal are the keys whose hashes differ, or that one has not.
+// unequal are the keys, sorted, whose hashes differ, or that one has not.
 func unequal(one, two map[string]string) []string {
 	var keys []string
 	for key, hash := range one {
@@ -271,6 +272,7 @@ func unequal(one, two map[string]string) []string {
 			keys = append(keys, key)
 		}
 	}
+	slices.Sort(keys)
 	return keys
 }
 

@@ -148,7 +148,7 @@ func (s *Site) Remove(ctx context.Context, name string) error {
 		}
 	}
 	for service := range r.Services {
-		if err := s.Gateway.DeletePool(ctx, pool(name, service)); err != nil && !errors.Is(err, gateway.ErrNotFound) {
+		if err := s.removePool(ctx, pool(name, service)); err != nil {
 			return fmt.Errorf("environment %s: %w", name, err)
 		}
 	}
@@ -161,6 +161,19 @@ func (s *Site) Remove(ctx context.Context, name string) error {
 		}
 	}
 	return os.Remove(s.recordPath(name))
+}
+
+// removePool empties a pool that a route still points at: routes are somebody
+// else's, and must not keep an environment from being removed.
+func (s *Site) removePool(ctx context.Context, name string) error {
+	err := s.Gateway.DeletePool(ctx, name)
+	switch {
+	case errors.Is(err, gateway.ErrNotFound):
+		return nil
+	case errors.Is(err, gateway.ErrConflict):
+		return s.Gateway.SetPool(ctx, name, gateway.Pool{})
+	}
+	return err
 }
 
 // endGracefully is how long a warden may take to stop its instances.

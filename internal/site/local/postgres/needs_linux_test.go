@@ -17,12 +17,13 @@ import (
 // TestEmptyRoot runs the server in a root that holds Binds and Symlinks alone.
 func TestEmptyRoot(t *testing.T) {
 	t.Parallel()
-	runInEmptyRoot(t, find(t))
+	inst := find(t)
+	runInEmptyRoot(t, inst, template(t, inst))
 }
 
 // runInEmptyRoot makes the root inside namespaces of its own: mounted as root
 // there, then left for an ordinary id, as instances are.
-func runInEmptyRoot(t *testing.T, inst Installation) {
+func runInEmptyRoot(t *testing.T, inst Installation, templateDir string) {
 	t.Helper()
 	if err := exec.Command("unshare", "-rm", "true").Run(); err != nil {
 		t.Skipf("no user namespaces here: %v", err)
@@ -32,7 +33,7 @@ func runInEmptyRoot(t *testing.T, inst Installation) {
 	if err := os.Mkdir(filepath.Join(root, "data"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := Prepare(t.Context(), inst, template(t, inst), data, Settings{AdminPassword: "p", NoSync: true}); err != nil {
+	if err := Prepare(t.Context(), inst, templateDir, data, Settings{AdminPassword: "p", NoSync: true}); err != nil {
 		t.Fatal(err)
 	}
 	if err := chownTree(data, identity{os.Geteuid(), os.Getegid()}); err != nil {

@@ -20,8 +20,8 @@ func main() {
 	if host, port := os.Getenv("HOST"), os.Getenv("PORT"); host != "" && port != "" {
 		address = net.JoinHostPort(host, port)
 	}
-	if os.Getenv("CRASH") != "" {
-		fmt.Println("the guest crashes: " + os.Getenv("CRASH"))
+	if len(os.Args) > 1 && os.Args[1] == "crash" {
+		fmt.Println("the guest crashes")
 		os.Exit(3)
 	}
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getenv("NAME")) })
