@@ -175,15 +175,20 @@ func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.
 	subject := poolName(next.Environment, next.Service)
 	run := journal.Run{ID: fmt.Sprintf("rollout-%s-%s-%d", next.Environment, next.Service, next.Number),
 		Kind: rollout.Kind, Subject: subject, Payload: payload}
-	outcome, err := e.journal.Run(ctx, run, rollout.Steps(w.site, p), steps(sink, subject))
-	return e.rolloutEnded(ctx, w, p, outcome, err)
+	seen := e.watchClients(ctx, p)
+	show := steps(sink, subject)
+	outcome, err := e.journal.Run(ctx, run, rollout.Steps(w.site, p), func(event journal.Event) {
+		show(event)
+		seen.look()
+	})
+	return e.rolloutEnded(ctx, p, seen.traffic, outcome, err)
 }
 
 // rolloutEnded writes down how a rollout ended. Being refused or undone is an
 // outcome, not an error; nothing else runs then.
-func (e *Engine) rolloutEnded(ctx context.Context, w *world, p rollout.Plan, outcome journal.Outcome, cause error) (api.Rollout, error) {
+func (e *Engine) rolloutEnded(ctx context.Context, p rollout.Plan, seen fleet.Traffic, outcome journal.Outcome, cause error) (api.Rollout, error) {
 	r := api.Rollout{Environment: p.To.Environment, Service: p.To.Service, From: p.From.Number, To: p.To.Number,
-		Outcome: string(outcome.Status), Steps: outcome.Steps}
+		Outcome: string(outcome.Status), Steps: outcome.Steps, Shielded: seen.Shielded, Failed: seen.Errors - min(seen.Errors, seen.Shielded)}
 	var refused *rollout.RefusedError
 	switch {
 	case cause == nil:
@@ -194,20 +199,26 @@ func (e *Engine) rolloutEnded(ctx context.Context, w *world, p rollout.Plan, out
 	default:
 		r.Reason = cause.Error()
 	}
-	e.clientsSaw(ctx, w, &r)
 	// The caller may be gone; the history is not.
 	err := e.store.AddDeployment(context.WithoutCancel(ctx), store.Deployment{Environment: r.Environment, Service: r.Service, Release: r.To, At: time.Now().UTC(), Outcome: r.Outcome})
 	return r, err
 }
 
-// clientsSaw counts the new release's errors that reached clients, as far as
-// the gateway still knows them.
-func (e *Engine) clientsSaw(ctx context.Context, w *world, r *api.Rollout) {
-	traffic, err := e.gateway.Traffic(context.WithoutCancel(ctx), poolName(r.Environment, r.Service))
-	if err != nil {
-		return
+// clients is what the gateway has seen of the new release of a rollout. It
+// forgets a release that is retired, so it is asked after every step.
+type clients struct {
+	traffic fleet.Traffic
+	look    func()
+}
+
+func (e *Engine) watchClients(ctx context.Context, p rollout.Plan) *clients {
+	c := &clients{}
+	ctx = context.WithoutCancel(ctx)
+	c.look = func() {
+		traffic, err := e.gateway.Traffic(ctx, poolName(p.Environment, p.Service))
+		if t := traffic[p.To.Number]; err == nil && t.Requests >= c.traffic.Requests {
+			c.traffic = t
+		}
 	}
-	t := traffic[r.To]
-	r.Shielded = t.Shielded
-	r.Failed = t.Errors - min(t.Errors, t.Shielded)
+	return c
 }

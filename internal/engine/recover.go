@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"godwit/internal/api"
+	"godwit/internal/fleet"
 	"godwit/internal/journal"
 	"godwit/internal/migrate"
 	"godwit/internal/rollout"
@@ -71,7 +72,7 @@ func (e *Engine) resumeRollout(ctx context.Context, w *world, run journal.Run) e
 		return err
 	}
 	outcome, err := e.journal.Resume(ctx, run, rollout.Steps(w.site, p), steps(e.logSink(), run.Subject))
-	r, err := e.rolloutEnded(ctx, w, p, outcome, err)
+	r, err := e.rolloutEnded(ctx, p, fleet.Traffic{}, outcome, err)
 	if err == nil && outcome.Status == journal.Stuck {
 		err = errors.New(r.Reason)
 	}

@@ -99,8 +99,6 @@ func dense(n int) []byte {
 	return b.Bytes()
 }
 
-const soon = 2 * time.Second
-
 // TestHostile is not parallel: it measures time.
 func TestHostile(t *testing.T) {
 	for name, source := range hostile() {

@@ -10,7 +10,7 @@ import (
 func TestPhases(t *testing.T) {
 	b := newBench(t)
 	l := bistro()
-	for range 3 {
+	for range 4 {
 		t0 := time.Now()
 		b.ok(b.Apply(t.Context(), l, "test"))
 		t1 := time.Now()

@@ -171,8 +171,9 @@ func (v *service) observe(environment, name string) fleet.Fleet {
 	for _, r := range slices.SortedFunc(maps.Values(v.releases), func(a, b *release) int { return cmp.Compare(a.Number, b.Number) }) {
 		f.Releases = append(f.Releases, r.Release)
 		f.Instances = append(f.Instances, r.instances...)
-		r.traffic.Latency = slices.Clone(r.traffic.Latency)
-		f.Traffic[r.Number] = r.traffic
+		t := r.traffic
+		t.Latency = slices.Clone(t.Latency)
+		f.Traffic[r.Number] = t
 	}
 	return f
 }
