@@ -45,6 +45,8 @@ type demo struct {
 	images  map[string]string // OCI layouts of later versions of till, by version
 	gateway string
 	report  *report.Report
+
+	executable string // godwit itself; "" means this program
 }
 
 // Run does the whole move. The report comes back also when it found problems;
@@ -83,7 +85,7 @@ func (d *demo) makeDir() (err error) {
 // prepare compiles the restaurant, starts its data centre and brings the
 // landscape up. Nothing of it is under load yet.
 func (d *demo) prepare(ctx context.Context) error {
-	self, err := os.Executable()
+	self, err := d.self()
 	if err != nil {
 		return err
 	}
@@ -109,6 +111,13 @@ func (d *demo) prepare(ctx context.Context) error {
 		up = append(up, "--isolation", d.Isolation)
 	}
 	return d.godwit.must(ctx, nil, up...)
+}
+
+func (d *demo) self() (string, error) {
+	if d.executable != "" {
+		return d.executable, nil
+	}
+	return os.Executable()
 }
 
 // end takes everything down, whatever happened before. A demo that failed or is

@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"godwit/internal/migrate/postgres"
-	local "godwit/internal/site/local/postgres"
 	"godwit/internal/site/local/postgres/postgrestest"
 )
 
@@ -44,15 +43,12 @@ type Server struct {
 	App   string // as Owner
 	Port  int
 	Pid   int
-	Dir   string
 }
 
 // StartServer starts a server with the database of the shop, empty.
 func StartServer(t testing.TB, options ...postgrestest.Option) *Server {
 	t.Helper()
-	var dir string
 	options = append([]postgrestest.Option{
-		func(o *local.ServerOptions) { dir = o.Dir },
 		postgrestest.Config("wal_level", "logical"), postgrestest.Config("wal_retrieve_retry_interval", "200ms"),
 		postgrestest.Config("max_worker_processes", "16"), postgrestest.Config("max_logical_replication_workers", "10"),
 		postgrestest.Config("max_prepared_transactions", "4"),
@@ -60,7 +56,7 @@ func StartServer(t testing.TB, options ...postgrestest.Option) *Server {
 	server := postgrestest.StartForTest(t, options...)
 	admin := server.URL("postgres")
 	Exec(t, admin, "CREATE ROLE "+Owner+" LOGIN PASSWORD 'shop'", "CREATE DATABASE "+database+" OWNER "+Owner)
-	return &Server{Admin: server.URL(database), App: asOwner(t, server.URL(database)), Port: server.Port, Pid: server.Pid, Dir: dir}
+	return &Server{Admin: server.URL(database), App: asOwner(t, server.URL(database)), Port: server.Port, Pid: server.Pid}
 }
 
 func asOwner(t testing.TB, admin string) string {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
+	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -133,7 +136,7 @@ func (b *Bridge) connect(ctx context.Context, side string) (*pgx.Conn, error) {
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, b.about(side, fmt.Errorf("%w: %w", ErrUnreachable, err))
+		return nil, b.about(side, err)
 	}
 	return conn, nil
 }
@@ -189,25 +192,32 @@ func (b *Bridge) write(ctx context.Context, side string, statements ...string) (
 		return nil, err
 	}
 	values, err := batch(ctx, conn, statements...)
-	return values, b.about(side, b.explain(side, err))
+	return values, b.about(side, err)
 }
 
-// explain turns what the server said into an error of this package.
-func (b *Bridge) explain(side string, err error) error {
+// explain turns what a server or the driver said into an error of this package.
+func explain(side string, err error) error {
 	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
-		switch pgErr.Code {
-		case "53100":
-			return fmt.Errorf("%w: %w; make room on the disk of the %s, then run the command again", ErrDiskFull, err, side)
-		case "57P01", "57P02", "57P03": // shutdowns; no longer there in a moment
-			return fmt.Errorf("%w: %w", ErrUnreachable, err)
-		}
-		return err
-	}
-	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.As(err, &pgErr) && pgErr.Code == "53100":
+		return fmt.Errorf("%w: %w; make room on the disk of the %s, then run the command again", ErrDiskFull, err, side)
+	case errors.As(err, &pgErr) && strings.HasPrefix(pgErr.Code, "57P"): // shutdowns
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	case pgErr == nil && broken(err):
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return err
+}
+
+// broken says whether an error means that a connection was lost, or could not be made.
+func broken(err error) bool {
+	var network *net.OpError
+	var connect *pgconn.ConnectError
+	if err == nil || errors.Is(err, ErrUnreachable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	return errors.As(err, &network) || errors.As(err, &connect) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || strings.HasSuffix(err.Error(), "conn closed")
 }
 
 // until looks at a condition until it holds.

@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"godwit/internal/landscape"
 )
@@ -253,10 +255,15 @@ func (b *Bridge) reachable(ctx context.Context) (landscape.Findings, error) {
 		_, err = batch(ctx, conn, "BEGIN", "SET LOCAL client_min_messages = error", "SET LOCAL statement_timeout = '5s'",
 			fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %[1]s WITH (create_slot = false, slot_name = NONE, copy_data = false, enabled = false)",
 				ident(b.name()+"_x"), literal(peer.PeerConnInfo)), "ROLLBACK")
-		if err != nil {
+		if err != nil && !refusedByFence(err) { // behind a fence the subscription is there already
 			all = append(all, b.finding(side, landscape.Error, fmt.Sprintf("its server can't connect to the %s's: %v", peer.Name, err),
 				"open the way between the two servers (the relay), and check role, password and pg_hba.conf"))
 		}
 	}
 	return all, nil
+}
+
+func refusedByFence(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "25006"
 }

@@ -40,13 +40,13 @@ func TestCheckFindsEverythingAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"error source: wal_level is replica", "error source: 1 of 3 replication slots", "warning source: max_slot_wal_keep_size is 1GB",
+		"error source: wal_level is replica", "error source: 0 of 3 replication slots", "warning source: max_slot_wal_keep_size is 1GB",
 		"error source: table public.keyless has no primary key", "error source: table public.hasty is unlogged", "error source: 1 large objects",
 		"error source: event trigger nosy", "warning source: materialized view public.mv", "error source: prepared transaction half",
 		"error source: subscription foreigner", "warning source: trigger eager of public.receipt", "error target: role auditor is needed",
 		"error source: public.elsewhere is a foreign table", "error source: publication godwit_other has a name",
 		"error target: is not empty: public.there", "error target: 0 MB are free", "error target: its server can't connect to the source's",
-		"from 127.0.0.1 as shop is connected",
+		"warning source: a client from 127.0.0.1 as shop is connected",
 	} {
 		if !found(findings, want) {
 			t.Errorf("no finding %q", want)

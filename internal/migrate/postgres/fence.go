@@ -36,6 +36,9 @@ const strangers = `FROM pg_stat_activity a WHERE a.datname = current_database() 
 // whose transaction would not see it.
 const busy = ` AND (a.xact_start IS NOT NULL OR a.backend_xid IS NOT NULL OR a.backend_xmin IS NOT NULL)`
 
+// prepared names the prepared transactions of the database.
+const prepared = "SELECT string_agg(gid, ', ') FROM pg_prepared_xacts WHERE database = current_database()"
+
 // Fence makes side refuse writes of every role, ends all sessions that are in
 // a transaction, and returns the position after which nobody else's
 // transaction commits a change. Calling it again gives a later, equally good
@@ -51,19 +54,19 @@ const busy = ` AND (a.xact_start IS NOT NULL OR a.backend_xid IS NOT NULL OR a.b
 func (b *Bridge) Fence(ctx context.Context, side string) (Position, error) {
 	var p Position
 	values, err := b.write(ctx, side, "BEGIN", "SET LOCAL synchronous_commit = off", "SELECT godwit.raise_fence(true)", "COMMIT",
-		b.end(side, busy), "SELECT string_agg(gid, ', ') FROM pg_prepared_xacts WHERE database = current_database()", "SELECT pg_current_wal_insert_lsn()")
+		b.end(side, busy), prepared, "SELECT pg_current_wal_insert_lsn()")
 	if err != nil {
 		return p, err
 	}
-	ended, prepared := values[4], values[5]
+	ended, open := values[4], values[5]
 	p.Fence = values[6]
 	if ended != "" {
-		if prepared, p.Fence, err = b.awaitEnd(ctx, side, ended); err != nil {
+		if open, p.Fence, err = b.awaitEnd(ctx, side, ended); err != nil {
 			return p, err
 		}
 	}
-	if prepared != "" {
-		return p, b.about(side, fmt.Errorf("%w: %s; COMMIT PREPARED or ROLLBACK PREPARED it first", ErrPrepared, prepared))
+	if open != "" {
+		return p, b.about(side, fmt.Errorf("%w: %s; COMMIT PREPARED or ROLLBACK PREPARED it first", ErrPrepared, open))
 	}
 	return p, b.mark(ctx, side, &p)
 }
@@ -88,10 +91,10 @@ func (b *Bridge) end(side, which string) string {
 // them sees the fence, and somebody who connects for ever must not keep it
 // from standing. It returns prepared transactions and the position since when
 // they are gone.
-func (b *Bridge) awaitEnd(ctx context.Context, side, sessions string) (prepared, position string, err error) {
+func (b *Bridge) awaitEnd(ctx context.Context, side, sessions string) (open, position string, err error) {
 	look := []string{
 		"SELECT count(*) FROM pg_stat_activity WHERE (pid, backend_start) IN (SELECT pid, t::timestamptz FROM (VALUES " + sessions + ") v (pid, t))",
-		"SELECT string_agg(gid, ', ') FROM pg_prepared_xacts WHERE database = current_database()",
+		prepared,
 		"SELECT pg_current_wal_insert_lsn()", // a statement of its own: read after the count
 	}
 	err = until(ctx, poll, func() (bool, error) {
@@ -99,10 +102,10 @@ func (b *Bridge) awaitEnd(ctx context.Context, side, sessions string) (prepared,
 		if err != nil {
 			return false, err
 		}
-		prepared, position = values[1], values[2]
+		open, position = values[1], values[2]
 		return values[0] == "0", nil
 	})
-	return prepared, position, err
+	return open, position, err
 }
 
 // mark commits the engine's own row on side. Marker is read before the commit:

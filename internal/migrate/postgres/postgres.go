@@ -127,7 +127,7 @@ func (p *Pair) about(side string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("database %q, %s: %w", p.Database, side, err)
+	return fmt.Errorf("database %q, %s: %w", p.Database, side, explain(side, err))
 }
 
 func ident(names ...string) string { return pgx.Identifier(names).Sanitize() }

@@ -150,7 +150,7 @@ func (b *Bridge) Prepare(ctx context.Context, from string) error {
 	slots.Go(func() error { return b.freshSlot(sctx, from, b.proof(from)) })
 	slots.Go(func() error { return b.freshSlot(sctx, to, b.outgoing(to)) })
 	if err := slots.Wait(); err != nil {
-		return err
+		return b.blameOldest(ctx, from, err)
 	}
 	if err := b.warm(ctx, from); err != nil {
 		return err
@@ -159,6 +159,28 @@ func (b *Bridge) Prepare(ctx context.Context, from string) error {
 		lag, err := b.roundTrip(ctx, from)
 		return lag < smallLag, err
 	})
+}
+
+// blameOldest adds to an error of waiting which transaction on side has been
+// open for longest: a slot starts only when all that were open have ended.
+func (b *Bridge) blameOldest(ctx context.Context, side string, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	conn, failure := b.watcher(late, side)
+	if failure != nil {
+		return err
+	}
+	oldest, failure := column(late, conn, `SELECT format('pid %s (%s, role %s), open for %s s', pid, coalesce(nullif(application_name, ''), 'no name'),
+		usename, extract(epoch FROM clock_timestamp() - xact_start)::int) FROM pg_stat_activity
+		WHERE datname = current_database() AND xact_start < clock_timestamp() - interval '1 second' AND pid <> pg_backend_pid()
+		ORDER BY xact_start LIMIT 1`)
+	if failure != nil || len(oldest) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; the oldest transaction on the %s is that of %s", err, side, oldest[0])
 }
 
 // warm does once, without effect, what the write pause does: the first time a
@@ -186,6 +208,13 @@ func (b *Bridge) ready(ctx context.Context, from string) error {
 		if fenced != (side == to) {
 			return b.about(side, fmt.Errorf("%w: fenced is %t; a switch from the %s needs a fence on the %s only", ErrState, fenced, from, to))
 		}
+	}
+	prepared, err := b.write(ctx, from, prepared)
+	if err != nil {
+		return err
+	}
+	if prepared[0] != "" {
+		return b.about(from, fmt.Errorf("%w: %s; COMMIT PREPARED or ROLLBACK PREPARED it first", ErrPrepared, prepared[0]))
 	}
 	values, err := b.write(ctx, to, fmt.Sprintf(`SELECT count(*) FILTER (WHERE r.srsubstate <> 'r') || '/' || count(*)
 		FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid WHERE s.subname = %s`, literal(b.subscription())))

@@ -67,7 +67,7 @@ var rules = []rule{
 		WHERE datname = current_database() AND usename = current_user AND backend_type = 'client backend' AND application_name <> 'godwit'`,
 		"%s connects with the engine's own role: while the side is fenced it can read, though not write", "give the engine a role of its own"},
 	{Source, landscape.Warning, `SELECT DISTINCT format('%s from %s as %s', coalesce(nullif(application_name, ''), 'a client'),
-			coalesce(client_addr::text, 'this machine'), usename) FROM pg_stat_activity
+			coalesce(host(client_addr), 'this machine'), usename) FROM pg_stat_activity
 		WHERE datname = current_database() AND backend_type = 'client backend' AND application_name <> 'godwit'`,
 		"%s is connected: the cutover ends its session", "make sure that it writes through the gateway only, or can bear that"},
 	{Source, landscape.Warning, `SELECT format('%s (pid %s, %s s)', coalesce(nullif(application_name, ''), backend_type), pid,

@@ -107,6 +107,9 @@ func (b *Bridge) awaitCopy(ctx context.Context, progress func(Progress)) error {
 		if errors.Is(err, ErrUnreachable) && time.Since(since) < silence {
 			return false, nil
 		}
+		if errors.Is(err, ErrUnreachable) {
+			err = fmt.Errorf("%w; its log says why (a full disk?); start it and run sync again, it goes on where it was", err)
+		}
 		if err != nil {
 			return false, err
 		}
@@ -150,15 +153,15 @@ func (b *Bridge) progress(ctx context.Context) (Progress, error) {
 	err = conn.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE r.srsubstate = 'r') FROM pg_subscription s
 		JOIN pg_subscription_rel r ON r.srsubid = s.oid WHERE s.subname = $1`, b.subscription()).Scan(&p.Tables, &p.Copied)
 	if err != nil {
-		return p, b.about(Target, b.explain(Target, err))
+		return p, b.about(Target, err)
 	}
 	rows, err := conn.Query(ctx, `SELECT relid::regclass::text, tuples_processed, bytes_processed FROM pg_stat_progress_copy
 		WHERE datname = current_database() AND command = 'COPY FROM' ORDER BY 1`)
 	if err != nil {
-		return p, b.about(Target, b.explain(Target, err))
+		return p, b.about(Target, err)
 	}
 	if p.Current, err = pgx.CollectRows(rows, pgx.RowToStructByPos[TableCopy]); err != nil {
-		return p, b.about(Target, b.explain(Target, err))
+		return p, b.about(Target, err)
 	}
 	p.LagBytes, err = b.lag(ctx, Source)
 	return p, err
@@ -173,7 +176,7 @@ func (b *Bridge) lag(ctx context.Context, from string) (int64, error) {
 	var bytes int64
 	err = conn.QueryRow(ctx, `SELECT coalesce(max(pg_current_wal_lsn() - confirmed_flush_lsn), 0)::bigint FROM pg_replication_slots
 		WHERE slot_name = $1`, b.outgoing(from)).Scan(&bytes)
-	return bytes, b.about(from, b.explain(from, err))
+	return bytes, b.about(from, err)
 }
 
 // copyErrors is how often workers of the forward subscription have failed; 0

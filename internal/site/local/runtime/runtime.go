@@ -51,6 +51,10 @@ type Spec struct {
 	StopSignal int           `json:"stop_signal,omitempty"`
 	Grace      time.Duration `json:"grace,omitempty"` // from stop signal to kill; 0 means 10 s
 	LogFile    string        `json:"log_file"`
+	// Lock is a file inside that the program, and all it starts, hold locked as
+	// long as any of them lives: never do two instances work on the same data,
+	// even when one is just being killed.
+	Lock string `json:"lock,omitempty"`
 }
 
 // InsideID is the user and group id of every program, seen from inside.

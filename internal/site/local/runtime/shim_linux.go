@@ -10,6 +10,7 @@ import (
 	goruntime "runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -71,6 +72,9 @@ func become(fail *os.File) error {
 	if err := unix.CloseRange(specFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close files: %w", err)
 	}
+	if err := holdLock(s.Lock); err != nil {
+		return err
+	}
 	if err := dropCapabilities(); err != nil {
 		return err
 	}
@@ -105,6 +109,29 @@ func find(s Spec) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%w: %s is not in %s of the image", exec.ErrNotFound, name, path)
+}
+
+// lockPatience bounds the wait for those who hold the lock: they are being killed.
+const lockPatience = 10 * time.Second
+
+// holdLock takes a lock with a descriptor that stays open in the program.
+func holdLock(path string) error {
+	if path == "" {
+		return nil
+	}
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", path, err)
+	}
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		if time.Since(began) > lockPatience {
+			return fmt.Errorf("lock %s: another instance still works on this data", path)
+		}
+	}
 }
 
 // limitNamespaces: no further namespace may ever be made inside, whatever a

@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == runtime.ShimName {
 		os.Exit(runtime.Shim())
 	}
+	if len(os.Args) > 1 && os.Args[1] == starterName {
+		os.Exit(starter())
+	}
 	os.Exit(withGuest(m))
 }
 
