@@ -137,12 +137,12 @@ probe "tills" {
   }
 
   request "table" {
-    path   = "/tables/{{40|rand}}"
+    path   = "/tables/{{rand 1 40}}"
     weight = 25
   }
 
   request "receipts" {
-    path   = "/receipts/{{20|rand}}?limit=5"
+    path   = "/receipts/{{rand 1 20}}?limit=5"
     weight = 15
   }
 

@@ -55,7 +55,7 @@ var territories = []territory{
 		"the engine serves the API and chooses the site; who calls it stays above it"},
 	{"internal/probe", with(pure, "internal/version"), "the probe stands outside like a client, and must not know what it measures"},
 	{"internal/report", with(pure, "internal/api", "internal/probe", "internal/version"), "a report is made from results"},
-	{"internal/demo", with(pure, "internal/api", "internal/api/client", "internal/probe", "internal/report", "internal/site/local/postgres", "internal/version"),
+	{"internal/demo", with(pure, "internal/api", "internal/api/client", "internal/probe", "internal/report", "internal/site/local/postgres", "internal/site/local/image", "internal/version"),
 		"the demo does what a user does, through commands and API"},
 	{"internal/cli", with(pure, "internal/api", "internal/api/client", "internal/demo", "internal/probe", "internal/report", "internal/version"),
 		"a command parses, asks the engine through api/client and shows: the engine may be another process"},

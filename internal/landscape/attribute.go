@@ -2,6 +2,7 @@ package landscape
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -81,10 +82,13 @@ func (b *body) duration(name string, standard, most time.Duration) time.Duration
 	return d
 }
 
-// path reads the path of a URL.
+// action is what a template puts something in place of: {{rand 1 40}}.
+var action = regexp.MustCompile(`{{[^{}]*}}`)
+
+// path reads the path of a URL, which may be a template.
 func (b *body) path(name, standard string) string {
 	s, at := b.text(name, standard)
-	if s != "" && (!strings.HasPrefix(s, "/") || strings.ContainsAny(s, " \t\r\n")) {
+	if s != "" && (!strings.HasPrefix(s, "/") || strings.ContainsAny(action.ReplaceAllString(s, ""), " \t\r\n")) {
 		b.must(at, name, "a path that begins with / and has no white space")
 	}
 	return s
