@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -30,7 +31,14 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = v.broken
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, errInterrupted) {
+		err = fmt.Errorf("%w; godwit status shows what was reached", errInterrupted)
+	}
 	if err != nil {
+		v.json = v.json || slices.Contains(args, "--json") // a wrong flag ends the parsing before it
 		v.failure(err)
 	}
 	return exitCode(err)
@@ -57,54 +65,21 @@ EXIT STATUS
   godwit demo                          # all of it, live, with a report`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return c.Help()
-		},
+		Args:          onlyCommands,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(*cobra.Command, []string) error { return g.resolve() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
-	root.PersistentFlags().StringVar(&g.state, "state", os.Getenv("GODWIT_STATE"), "directory of the engine's state (default "+defaultState()+")")
+	root.PersistentFlags().StringVar(&g.state, "state", "", "directory of the engine's state (default $GODWIT_STATE, or "+defaultState()+")")
 	root.PersistentFlags().BoolVar(&v.json, "json", false, "print one JSON document on stdout; progress stays on stderr")
 	root.PersistentFlags().BoolVar(&v.quiet, "quiet", false, "no progress on stderr")
 	root.AddCommand(
 		newValidate(g), newPlan(g), newUp(g), newStatus(g), newDeploy(g), newRollback(g), newLogs(g),
 		newMigrate(g), newIsolation(g), newProbe(g), newSetup(g), newDemo(g), newDown(g), newVersion(g),
 	)
-	for _, c := range root.Commands() {
-		strictArgs(c)
-	}
+	addHelpers(root)
+	strictArgs(root)
 	return root
-}
-
-// strictArgs makes wrong arguments a usage error, with the command's usage line.
-func strictArgs(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return usage(c, err)
-			}
-			return nil
-		}
-	}
-	for _, sub := range c.Commands() {
-		strictArgs(sub)
-	}
-}
-
-// usageError is a command line that cannot be understood.
-type usageError struct {
-	err  error
-	line string
-}
-
-func (u *usageError) Error() string {
-	return fmt.Sprintf("%v\nusage: %s\n(%s --help has examples)", u.err, u.line, "godwit")
-}
-func (u *usageError) Unwrap() error { return u.err }
-
-func usage(c *cobra.Command, err error) error {
-	return &usageError{err: err, line: c.UseLine()}
 }
 
 var errInterrupted = errors.New("interrupted")

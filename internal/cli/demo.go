@@ -38,7 +38,7 @@ Exit status: 0 nothing was lost, doubled, failed or open; 1 otherwise.`,
 			if summary {
 				return cobra.MinimumNArgs(1)(c, args)
 			}
-			return cobra.NoArgs(c, args)
+			return arguments(0, 0)(c, args)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if summary {
@@ -92,7 +92,7 @@ func (g *globals) demo(ctx context.Context, o demo.Options, dir string) error {
 }
 
 func usageText(text string) error {
-	return &usageError{err: errors.New(text), line: "godwit demo [flags]"}
+	return &usageError{err: errors.New(text), line: "godwit demo [flags]", command: "godwit demo"}
 }
 
 func writeReports(r *report.Report, dir string) error {

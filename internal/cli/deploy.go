@@ -25,7 +25,7 @@ Exit status: 0 done or unchanged, 1 failed, 3 the release was refused.`,
 		Example: `  godwit deploy till                          # test, stage, production, in order
   godwit deploy till --env production
   godwit deploy till --image ./images/till-v2`,
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			r.Service = args[0]
 			if r.Image != "" {
@@ -57,7 +57,7 @@ the one named by --to. The same steps as deploy.
 Exit status: 0 done, 1 failed, 3 the release was refused.`,
 		Example: `  godwit rollback till --env production
   godwit rollback till --to 3`,
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			r.Service = args[0]
 			engine, err := g.running(c.Context())

@@ -1,12 +1,11 @@
 package cli
 
 import (
-	"context"
 	"errors"
-	"strings"
 
 	"godwit/internal/api"
 	"godwit/internal/landscape"
+	"godwit/internal/probe"
 )
 
 // Exit statuses, see the root command's help.
@@ -37,14 +36,10 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &u), errors.As(err, &f), errors.Is(err, errChangesPending):
+	case errors.As(err, &u), errors.As(err, &f), errors.Is(err, errChangesPending), errors.Is(err, probe.ErrInvalid):
 		return exitUsage
 	case errors.As(err, &a):
 		return failureCode(a)
-	case errors.Is(err, context.Canceled), errors.Is(err, errInterrupted):
-		return exitFailed
-	case strings.HasPrefix(err.Error(), "unknown command"):
-		return exitUsage // cobra has no type for it
 	}
 	return exitFailed
 }

@@ -16,6 +16,9 @@ type globals struct {
 // resolve fills in defaults once flags are parsed.
 func (g *globals) resolve() error {
 	if g.state == "" {
+		g.state = os.Getenv("GODWIT_STATE")
+	}
+	if g.state == "" {
 		g.state = defaultState()
 	}
 	abs, err := filepath.Abs(g.state)

@@ -19,7 +19,7 @@ through with what the landscape's needs say.
 
 Exit status: 0 all as declared, 1 something is open or shut that should not be.`,
 		Example: "  godwit isolation\n  godwit isolation --json",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			engine, err := g.running(c.Context())
 			if err != nil {

@@ -1,11 +1,11 @@
 package cli
 
 import (
-	"fmt"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 
 	"godwit/internal/api"
@@ -34,32 +34,53 @@ func readLandscape(path string) (*landscape.Landscape, api.Landscape, error) {
 }
 
 func readFiles(path string) ([]landscape.File, string, error) {
-	info, err := os.Stat(path)
+	names, dir, err := fileNames(path)
 	if err != nil {
-		return nil, "", place(path, "cannot be read: "+err.Error(), "name the directory that holds landscape.hcl: godwit validate DIR")
+		return nil, "", err
 	}
-	names := []string{path}
-	dir := filepath.Dir(path)
-	if info.IsDir() {
-		dir = path
-		if names, err = filepath.Glob(filepath.Join(path, "*.hcl")); err != nil {
-			return nil, "", err
-		}
-	}
-	if len(names) == 0 {
-		return nil, "", place(path, "holds no landscape: no file here ends in .hcl", "create "+filepath.Join(path, "landscape.hcl")+", or name another directory")
-	}
-	sort.Strings(names)
 	var files []landscape.File
 	for _, name := range names {
 		b, err := readBounded(name)
 		if err != nil {
-			return nil, "", place(name, err.Error(), "make it a readable file")
+			return nil, "", place(name, "cannot be read: "+cause(err), "make it a file that you may read")
 		}
 		files = append(files, landscape.File{Name: name, Bytes: b})
 	}
 	abs, err := filepath.Abs(dir)
 	return files, abs, err
+}
+
+// fileNames are the files that make up a landscape, sorted, and their directory.
+func fileNames(path string) (names []string, dir string, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, "", place(path, "cannot be read: "+cause(err), "name the directory that holds landscape.hcl")
+	}
+	if !info.IsDir() {
+		return []string{path}, filepath.Dir(path), nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, "", place(path, "cannot be read: "+cause(err), "make it a directory that you may read, or name another")
+	}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".hcl" && e.Name() != ".hcl" {
+			names = append(names, filepath.Join(path, e.Name()))
+		}
+	}
+	if len(names) == 0 {
+		return nil, "", place(path, "holds no landscape: no file here ends in .hcl", "create "+filepath.Join(path, "landscape.hcl")+", or name another directory")
+	}
+	return names, path, nil
+}
+
+// cause is an error without the operation and path, which its finding has.
+func cause(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
 }
 
 // readBounded reads no more than the parser would take: a landscape is not a device.
@@ -70,10 +91,12 @@ func readBounded(name string) ([]byte, error) {
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("is not a regular file")
+		return nil, errNotRegular
 	}
 	return io.ReadAll(io.LimitReader(f, maxFile))
 }
+
+var errNotRegular = errors.New("it is not a regular file")
 
 func place(file, summary, mend string) error {
 	return &findingsError{landscape.Findings{{Severity: landscape.Error, File: file, Summary: summary, Mend: mend}}}

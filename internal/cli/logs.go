@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -18,10 +19,13 @@ func newLogs(g *globals) *cobra.Command {
 every line is one JSON document.`,
 		Example: `  godwit logs till --env production --tail 100
   godwit logs -f`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				r.Service = args[0]
+			}
+			if r.Tail < 0 {
+				return usage(c, errors.New("--tail must not be negative"))
 			}
 			engine, err := g.running(c.Context())
 			if err != nil {
@@ -29,7 +33,11 @@ every line is one JSON document.`,
 			}
 			w := g.view.watch()
 			w.Row = g.logLine
-			return engine.Logs(c.Context(), r, w)
+			err = engine.Logs(c.Context(), r, w)
+			if r.Follow && c.Context().Err() != nil {
+				return nil // Ctrl-C is how following ends
+			}
+			return err
 		},
 	}
 	c.Flags().StringVar(&r.Environment, "env", "", "only this environment")

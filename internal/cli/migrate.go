@@ -25,7 +25,7 @@ landscape declares only one.`,
   godwit migrate cutover
   godwit migrate verify
   godwit migrate rollback`,
-		Args: cobra.NoArgs,
+		Args: onlyCommands,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
@@ -65,7 +65,7 @@ func (g *globals) migration(name, short, long string, run func(ctx context.Conte
 		Short:   short,
 		Long:    long,
 		Example: fmt.Sprintf("  godwit migrate %s\n  godwit migrate %s datacenter --json", name, name),
-		Args:    cobra.MaximumNArgs(1),
+		Args:    arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := g.running(cmd.Context())
 			if err != nil {

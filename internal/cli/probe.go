@@ -40,7 +40,7 @@ Exit status: 0 nothing failed, is missing or doubled; 1 otherwise.`,
 		Example: `  godwit probe tills --dir examples/bistro --rate 500 --duration 1m
   godwit probe --dir examples/bistro --writes 0.5 --json
   godwit probe --target http://127.0.0.1:9001 --verify=false   # straight at a service`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.name = args[0]

@@ -21,7 +21,7 @@ user's cache directory. Then says whether this machine can isolate environments.
 
 Exit status: 0 everything is there, 1 something is missing.`,
 		Example: "  godwit setup",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE:    func(c *cobra.Command, _ []string) error { return g.setup(c.Context()) },
 	}
 }

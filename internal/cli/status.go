@@ -17,7 +17,7 @@ func newStatus(g *globals) *cobra.Command {
 		Short: "Show what runs: environments, databases, fleets, routes, migrations",
 		Example: `  godwit status
   godwit status --json | jq '.environments[].fleets[].instances[].state'`,
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			engine, err := g.running(c.Context())
 			if err != nil {

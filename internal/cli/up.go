@@ -36,7 +36,7 @@ Ctrl-C during the first up removes everything again.`,
 		Example: `  godwit up examples/bistro
   godwit up --listen 127.0.0.1:9000 examples/bistro
   godwit up --isolation=none            # where namespaces are impossible: NO isolation`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.dir = directory(args)
 			return g.up(c.Context(), o)

@@ -20,7 +20,7 @@ Exit status: 0 the landscape can be used, 2 it has findings.`,
 		Example: `  godwit validate
   godwit validate examples/bistro
   godwit validate --json landscape.hcl | jq '.findings[].mend'`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(_ *cobra.Command, args []string) error { return g.validate(directory(args)) },
 	}
 }

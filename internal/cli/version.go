@@ -15,7 +15,7 @@ func newVersion(g *globals) *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version",
 		Example: "  godwit version --json",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			v := map[string]string{"version": version.Version, "commit": version.Commit(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH}
 			return g.view.result(v, func(w io.Writer) {

@@ -52,8 +52,8 @@ type Weights map[int]int
 // that only grow, so that a judge subtracts two observations.
 type Traffic struct {
 	Requests uint64 `json:"requests"`
-	Errors   uint64 `json:"errors"`   // 5xx and connections that failed
-	Shielded uint64 `json:"shielded"` // errors that another release answered instead; clients saw none
+	Errors   uint64 `json:"errors"`   // of the requests, those that failed: 5xx, or the connection
+	Shielded uint64 `json:"shielded"` // of the errors, those that another release answered instead; clients saw none
 	// Latency counts requests by upper bound: bucket i holds those at most
 	// LatencyBounds[i]; the last bucket those above all bounds.
 	Latency []uint64 `json:"latency,omitempty"`

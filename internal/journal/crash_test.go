@@ -173,8 +173,9 @@ func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	stride := 1
 	if testing.Short() {
-		stride = 4
+		stride = 7
 	}
+	empty := emptyStore(t)
 	for list := range lists {
 		t.Run(list, func(t *testing.T) {
 			t.Parallel()
@@ -182,6 +183,9 @@ func TestKilledAnywhere(t *testing.T) {
 			for first, alive := 1, false; !alive; first++ {
 				for second := 1; ; second += stride {
 					dir := t.TempDir()
+					if err := os.WriteFile(filepath.Join(dir, "store.db"), empty, 0o600); err != nil {
+						t.Fatal(err)
+					}
 					_, died := live(t, dir, list, first)
 					if !died {
 						alive = true
@@ -201,6 +205,24 @@ func TestKilledAnywhere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// emptyStore is a new store's file: most of a child's life would be to make it.
+func emptyStore(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "store.db")
+	s, err := store.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // verify looks at what is left: all or nothing, and nothing taken back after

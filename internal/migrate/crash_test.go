@@ -34,6 +34,8 @@ type engine struct {
 	Step           string // die in or after this step; "" lives
 	After          bool
 	Delay          time.Duration // into the step
+	Undone         string        // die right after this step is undone
+	Sync           bool          // sync instead, and die after Delay
 }
 
 const engineVariable = "GODWIT_MIGRATE_TEST_ENGINE"
@@ -72,10 +74,19 @@ func (e engine) main() error {
 	}
 	bridge := postgres.NewBridge(pair)
 	defer bridge.Close()
+	if e.Sync {
+		time.AfterFunc(e.Delay, die)
+		return bridge.Sync(context.Background(), nil)
+	}
 	steps := migrate.NewSwitch(e.Plan, []*postgres.Bridge{bridge}, migratetest.DialGate(e.Gate)).Steps()
 	for i := range steps {
 		if steps[i].Name == e.Step {
 			steps[i].Do = e.deadly(steps[i].Do)
+		}
+		if steps[i].Name == e.Undone {
+			after := e
+			after.After = true
+			steps[i].Undo = after.deadly(steps[i].Undo)
 		}
 	}
 	run := journal.Run{ID: e.Run, Kind: e.Plan.Kind(), Subject: "shop", Payload: e.Plan.Payload()}
@@ -94,9 +105,10 @@ func (e engine) main() error {
 	return nil
 }
 
+func die() { syscall.Kill(os.Getpid(), syscall.SIGKILL) }
+
 // deadly kills this process in, or right after, do.
 func (e engine) deadly(do func(context.Context, *journal.Notes) error) func(context.Context, *journal.Notes) error {
-	die := func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) }
 	return func(ctx context.Context, n *journal.Notes) error {
 		if !e.After {
 			time.AfterFunc(e.Delay, die)
@@ -121,7 +133,7 @@ func (e engine) start(t *testing.T) (status string) {
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	killed := errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
-	if err != nil && !killed || killed != (e.Step != "") {
+	if err != nil && !killed || !e.Sync && killed != (e.Step != "" || e.Undone != "") {
 		t.Fatalf("engine %+v: %v: %s", e, err, failure.String())
 	}
 	if failure.Len() > 0 {
@@ -216,6 +228,60 @@ func TestKilledEngine(t *testing.T) {
 	for _, err := range m.clients.Failures()[:min(3, len(m.clients.Failures()))] {
 		t.Log(err)
 	}
+}
+
+// TestKilledAgainWhileUndoing kills the engine behind the fence, and the one
+// that takes it back after each thing it took back.
+func TestKilledAgainWhileUndoing(t *testing.T) {
+	m := startMove(t, 100)
+	m.load(t, 8, 20*time.Millisecond)
+	m.sync(t)
+	m.bridge.Close()
+	socket, dir := m.gate.Serve(t), filepath.Join(t.TempDir(), "store")
+	for i, undone := range []string{"turn", "fence", "hold", "prepare"} {
+		e := engine{Source: m.source.Admin, Target: m.target.Admin, Gate: socket, Store: dir, Plan: m.plan(migrate.Source),
+			Run: fmt.Sprint("run-", i), Step: "turn", After: true}
+		e.start(t)
+		e.Step, e.Resume, e.Undone = "", true, undone
+		e.start(t)
+		e.Undone = ""
+		if status := e.start(t); status != string(journal.Undone) {
+			t.Fatalf("killed after undoing %s: ended as %q", undone, status)
+		}
+		expectTruth(t, m, migrate.Source, "killed after undoing "+undone)
+		m.more(t, 10)
+	}
+	if report := m.shift(t, migrate.Source); report.Status != journal.Done {
+		t.Errorf("a switch afterwards: %+v", report.Findings)
+	}
+	m.clients.Stop()
+	m.clients.Audit(t, m.target.Admin)
+}
+
+// TestKilledWhileSyncing kills the engine at any time in a sync, again and
+// again: the next one goes on.
+func TestKilledWhileSyncing(t *testing.T) {
+	m := startMove(t, 50_000)
+	m.load(t, 4, 20*time.Millisecond)
+	for i := range 8 {
+		e := engine{Source: m.source.Admin, Target: m.target.Admin, Plan: m.plan(migrate.Source), Sync: true,
+			Store: filepath.Join(t.TempDir(), "store"), Delay: 20*time.Millisecond + time.Duration(i)*40*time.Millisecond + rand.N(40*time.Millisecond)}
+		e.start(t)
+	}
+	m.sync(t)
+	m.more(t, 20)
+	v, err := m.bridge.Verify(t.Context(), nil)
+	if err != nil || len(v.Differing) > 0 || v.Rows < 50_000 {
+		t.Errorf("verify: %+v, %v", v, err)
+	}
+	if failures := m.clients.Failures(); len(failures) > 0 {
+		t.Errorf("%d requests failed, the first: %v", len(failures), failures[0])
+	}
+	if report := m.shift(t, migrate.Source); report.Status != journal.Done {
+		t.Errorf("a switch afterwards: %+v", report.Findings)
+	}
+	m.clients.Stop()
+	m.clients.Audit(t, m.target.Admin)
 }
 
 // expectTruth: exactly one side accepts writes, and the route points to it.

@@ -31,6 +31,11 @@ func NewReport(p Plan, outcome journal.Outcome, note func(name string) string) R
 	if err := json.Unmarshal([]byte(note("held")), &r.Held); err == nil {
 		r.WritePause = r.Held.Total
 	}
+	if r.Held.Expired {
+		r.Findings = append(r.Findings, landscape.Finding{Severity: landscape.Warning,
+			Summary: "the hold ended by its lease, before the release: requests met a fenced database meanwhile, and failed",
+			Mend:    "see why the engine was away; nothing that was acknowledged is lost"})
+	}
 	for _, database := range p.Databases {
 		if position, err := postgres.ParsePosition(note("fence:" + database)); err == nil {
 			r.LSN[database] = position.Fence

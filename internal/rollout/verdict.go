@@ -94,11 +94,11 @@ func Settle(old, recent fleet.Traffic, p Policy) Verdict {
 	}
 }
 
-// failures count what the new release did wrong, whether a client saw it or
-// another release answered instead.
-func failures(t fleet.Traffic) uint64 { return t.Errors + t.Shielded }
+// failures count what a release did wrong, whether a client saw it or another
+// release answered instead.
+func failures(t fleet.Traffic) uint64 { return t.Errors }
 
-// served is never less than failures, however a site counts what was shielded.
+// served is never less than failures: counters are not read at one instant.
 func served(t fleet.Traffic) uint64 { return max(t.Requests, failures(t)) }
 
 func share(t fleet.Traffic) float64 {

@@ -32,38 +32,38 @@ const fast, slow = 2 * time.Millisecond, 400 * time.Millisecond
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	shielded := traffic(30, 0, fast)
-	shielded.Shielded = 5
+	shielded.Errors, shielded.Shielded = 5, 5
 	for name, c := range map[string]struct {
 		old, recent fleet.Traffic
 		judged      Decision
 		settled     Decision
 		reason      string
 	}{
-		"nothing":                   {fleet.Traffic{}, fleet.Traffic{}, Undecided, OK, "no request came"},
-		"too few":                   {traffic(100, 0, fast), traffic(29, 0, fast), Undecided, OK, "29 requests"},
-		"enough":                    {traffic(270, 0, fast), traffic(30, 0, fast), OK, OK, "0 of 30 requests failed"},
-		"no old traffic":            {fleet.Traffic{}, traffic(30, 0, fast), OK, OK, "too few to compare"},
-		"three errors":              {traffic(270, 0, fast), traffic(30, 3, fast), Refused, Refused, "3 of 30 requests failed (10.0 %)"},
-		"two errors":                {traffic(270, 0, fast), traffic(30, 2, fast), OK, OK, "2 of 30"},
-		"errors at once":            {traffic(27, 0, fast), traffic(3, 3, fast), Refused, Refused, "3 of 3"},
-		"errors without old":        {fleet.Traffic{}, traffic(4, 3, fast), Refused, Refused, "3 of 4"},
-		"errors in many":            {traffic(90000, 0, fast), traffic(10000, 3, fast), OK, OK, "3 of 10000"},
-		"as bad as the old":         {traffic(270, 135, fast), traffic(30, 17, fast), OK, OK, "17 of 30"},
-		"worse than a bad old":      {traffic(270, 135, fast), traffic(30, 29, fast), Refused, Refused, "29 of 30"},
-		"better than the old":       {traffic(270, 135, fast), traffic(30, 3, fast), OK, OK, "3 of 30"},
-		"shielded count as errors":  {traffic(270, 0, fast), shielded, Refused, Refused, "5 of 30"},
-		"shielded are not requests": {traffic(270, 0, fast), fleet.Traffic{Shielded: 3}, Refused, Refused, "3 of 3"},
-		"the only one failed":       {traffic(270, 0, fast), traffic(1, 1, fast), Undecided, Refused, "1 of 1"},
-		"one of ten failed":         {traffic(270, 0, fast), traffic(10, 1, fast), Undecided, OK, "10 requests, 1 of them failed"},
-		"slow":                      {traffic(270, 0, fast), traffic(30, 0, slow), Refused, Refused, "p99 is"},
-		"one outlier":               {traffic(270, 0, fast), plus(traffic(89, 0, fast), traffic(1, 0, slow)), OK, OK, "p99"},
-		"three outliers":            {traffic(270, 0, fast), plus(traffic(87, 0, fast), traffic(3, 0, slow)), Refused, Refused, "p99"},
-		"rare outliers":             {traffic(270, 0, fast), plus(traffic(990, 0, fast), traffic(3, 0, slow)), OK, OK, "p99"},
-		"slow in milliseconds only": {traffic(270, 0, fast), traffic(30, 0, 20*time.Millisecond), OK, OK, "p99"},
-		"slow but less than thrice": {traffic(270, 0, slow), traffic(30, 0, 2*slow), OK, OK, "p99"},
-		"slow with a slow old":      {traffic(270, 0, slow), traffic(30, 0, 10*slow), Refused, Refused, "p99"},
-		"slow, too few":             {traffic(270, 0, fast), traffic(10, 0, slow), Undecided, OK, "10 requests"},
-		"slower than all bounds":    {traffic(270, 0, fast), traffic(30, 0, time.Minute), Refused, Refused, "p99"},
+		"nothing":                     {fleet.Traffic{}, fleet.Traffic{}, Undecided, OK, "no request came"},
+		"too few":                     {traffic(100, 0, fast), traffic(29, 0, fast), Undecided, OK, "29 requests"},
+		"enough":                      {traffic(270, 0, fast), traffic(30, 0, fast), OK, OK, "0 of 30 requests failed"},
+		"no old traffic":              {fleet.Traffic{}, traffic(30, 0, fast), OK, OK, "too few to compare"},
+		"three errors":                {traffic(270, 0, fast), traffic(30, 3, fast), Refused, Refused, "3 of 30 requests failed (10.0 %)"},
+		"two errors":                  {traffic(270, 0, fast), traffic(30, 2, fast), OK, OK, "2 of 30"},
+		"errors at once":              {traffic(27, 0, fast), traffic(3, 3, fast), Refused, Refused, "3 of 3"},
+		"errors without old":          {fleet.Traffic{}, traffic(4, 3, fast), Refused, Refused, "3 of 4"},
+		"errors in many":              {traffic(90000, 0, fast), traffic(10000, 3, fast), OK, OK, "3 of 10000"},
+		"as bad as the old":           {traffic(270, 135, fast), traffic(30, 17, fast), OK, OK, "17 of 30"},
+		"worse than a bad old":        {traffic(270, 135, fast), traffic(30, 29, fast), Refused, Refused, "29 of 30"},
+		"better than the old":         {traffic(270, 135, fast), traffic(30, 3, fast), OK, OK, "3 of 30"},
+		"shielded count as errors":    {traffic(270, 0, fast), shielded, Refused, Refused, "5 of 30"},
+		"errors read before requests": {traffic(270, 0, fast), fleet.Traffic{Errors: 3}, Refused, Refused, "3 of 3"},
+		"the only one failed":         {traffic(270, 0, fast), traffic(1, 1, fast), Undecided, Refused, "1 of 1"},
+		"one of ten failed":           {traffic(270, 0, fast), traffic(10, 1, fast), Undecided, OK, "10 requests, 1 of them failed"},
+		"slow":                        {traffic(270, 0, fast), traffic(30, 0, slow), Refused, Refused, "p99 is"},
+		"one outlier":                 {traffic(270, 0, fast), plus(traffic(89, 0, fast), traffic(1, 0, slow)), OK, OK, "p99"},
+		"three outliers":              {traffic(270, 0, fast), plus(traffic(87, 0, fast), traffic(3, 0, slow)), Refused, Refused, "p99"},
+		"rare outliers":               {traffic(270, 0, fast), plus(traffic(990, 0, fast), traffic(3, 0, slow)), OK, OK, "p99"},
+		"slow in milliseconds only":   {traffic(270, 0, fast), traffic(30, 0, 20*time.Millisecond), OK, OK, "p99"},
+		"slow but less than thrice":   {traffic(270, 0, slow), traffic(30, 0, 2*slow), OK, OK, "p99"},
+		"slow with a slow old":        {traffic(270, 0, slow), traffic(30, 0, 10*slow), Refused, Refused, "p99"},
+		"slow, too few":               {traffic(270, 0, fast), traffic(10, 0, slow), Undecided, OK, "10 requests"},
+		"slower than all bounds":      {traffic(270, 0, fast), traffic(30, 0, time.Minute), Refused, Refused, "p99"},
 	} {
 		if v := Judge(c.old, c.recent, Policy{}); v.Decision != c.judged || v.Reason == "" {
 			t.Errorf("%s: judged %+v, want %s", name, v, c.judged)
@@ -102,7 +102,7 @@ func drawTraffic(t *rapid.T, name string) fleet.Traffic {
 		}
 	}
 	out.Errors = rapid.Uint64Range(0, out.Requests).Draw(t, name+" errors")
-	out.Shielded = rapid.Uint64Range(0, 5).Draw(t, name+" shielded")
+	out.Shielded = rapid.Uint64Range(0, out.Errors).Draw(t, name+" shielded")
 	return out
 }
 

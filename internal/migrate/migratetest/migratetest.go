@@ -7,12 +7,14 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"godwit/internal/migrate/postgres"
+	local "godwit/internal/site/local/postgres"
 	"godwit/internal/site/local/postgres/postgrestest"
 )
 
@@ -77,7 +79,12 @@ func (s *Server) Fill(t testing.TB, rows int) {
 // Pair of two servers, the way between them direct.
 func Pair(t testing.TB, source, target *Server) postgres.Pair {
 	t.Helper()
+	inst, err := local.Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	return postgres.Pair{Migration: "datacenter", Database: database, Owner: Owner,
+		Dump:   postgres.Dump{Path: filepath.Join(inst.Bin, "pg_dump"), Env: inst.Env},
 		Source: Side(t, source.Admin), Target: Side(t, target.Admin)}
 }
 

@@ -18,6 +18,9 @@ import (
 // poll is how often a condition is looked at inside the write pause.
 const poll = 500 * time.Microsecond
 
+// patience is how long a server may take to accept a session.
+const patience = 5 * time.Second
+
 // lockSpace is the first half of the advisory lock that the engine's writing
 // session holds on each side; the second half is derived from the pair.
 const lockSpace = 0x676f6477
@@ -125,6 +128,9 @@ func (b *Bridge) own(side string) []int32 {
 // values alike.
 func (b *Bridge) connect(ctx context.Context, side string) (*pgx.Conn, error) {
 	config := b.side(side).Config.Copy()
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = patience
+	}
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // one round trip per query
 	for name, value := range map[string]string{
 		"application_name": "godwit", "default_transaction_read_only": "off", "default_transaction_isolation": "read committed",

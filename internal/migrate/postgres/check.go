@@ -98,8 +98,8 @@ func (b *Bridge) versions(ctx context.Context) (landscape.Findings, error) {
 	fmt.Sscan(source[0], &from)
 	fmt.Sscan(target[0], &to)
 	var all landscape.Findings
-	if from/10000 < 13 {
-		all = append(all, b.finding(Source, landscape.Error, fmt.Sprintf("Postgres %d is too old", from/10000), "upgrade it to 13 or newer"))
+	if from/10000 < 14 {
+		all = append(all, b.finding(Source, landscape.Error, fmt.Sprintf("Postgres %d is too old", from/10000), "upgrade it to 14 or newer"))
 	}
 	if to/10000 < from/10000 {
 		all = append(all, b.finding(Target, landscape.Error, fmt.Sprintf("Postgres %d is older than the source's %d", to/10000, from/10000),

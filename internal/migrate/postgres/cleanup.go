@@ -8,25 +8,41 @@ import (
 
 // Abort removes everything of godwit from both sides, also what was copied to
 // the target, and lets clients write on the source: as if nothing had been.
-// ErrTruthMoved when the target holds the truth: that needs a rollback first.
-// It is idempotent; when one side can't be reached the other is cleaned and
-// the error says what is left.
+// ErrTruthMoved when the target holds the truth, or may: that needs a rollback
+// first. It is idempotent. When the target can't be reached the source is
+// cleaned and the error says what is left; without the source nothing is done,
+// for it alone knows who holds the truth.
 func (b *Bridge) Abort(ctx context.Context) error {
-	truth, err := b.truth(ctx)
-	if err == nil && truth == Target {
-		return fmt.Errorf("database %q: %w; roll back first", b.Database, ErrTruthMoved)
-	}
-	if err == nil && truth == "" {
-		// Both are fenced: nobody writes, and the source has everything.
-		err = b.Unfence(ctx, Source)
-	}
-	if err != nil && !errors.Is(err, ErrUnreachable) {
+	source, err := b.fenced(ctx, Source)
+	if err != nil {
 		return err
+	}
+	target, err := b.fenced(ctx, Target)
+	if err != nil && (source || !errors.Is(err, ErrUnreachable)) {
+		return err
+	}
+	if source {
+		if err := b.giveBack(ctx, target); err != nil {
+			return err
+		}
 	}
 	// The subscriptions first: they hold the slots of the other side.
 	return errors.Join(
 		b.unsubscribe(ctx, Target), b.unsubscribe(ctx, Source),
 		b.strip(ctx, Source), b.wipeTarget(ctx))
+}
+
+// giveBack opens a fenced source, if it has everything: the target is fenced
+// too, and the source does not follow it.
+func (b *Bridge) giveBack(ctx context.Context, targetFenced bool) error {
+	follows, err := b.streams(ctx, Source)
+	if err != nil {
+		return err
+	}
+	if !targetFenced || follows {
+		return fmt.Errorf("database %q: %w; roll back first", b.Database, ErrTruthMoved)
+	}
+	return b.Unfence(ctx, Source)
 }
 
 // wipeTarget empties the target and strips it.
@@ -65,12 +81,43 @@ func (b *Bridge) strip(ctx context.Context, side string) error {
 
 // retire removes what replicates from side: slots and publication.
 func (b *Bridge) retire(ctx context.Context, side string) error {
-	for _, slot := range []string{b.outgoing(side), b.proof(side)} {
+	slots, err := b.copiers(ctx, side)
+	if err != nil {
+		return err
+	}
+	for _, slot := range append(slots, b.outgoing(side), b.proof(side)) {
 		if err := b.dropSlot(ctx, side, slot); err != nil {
 			return err
 		}
 	}
-	_, err := b.write(ctx, side, "BEGIN", "SET LOCAL client_min_messages = error", "DROP PUBLICATION IF EXISTS "+ident(b.publication()), "COMMIT")
+	_, err = b.write(ctx, side, "BEGIN", "SET LOCAL client_min_messages = error", "DROP PUBLICATION IF EXISTS "+ident(b.publication()), "COMMIT")
+	return err
+}
+
+// copiers are the slots on side from which the other side copies rows. Its
+// server makes and drops them by itself, but when it died they stay.
+func (b *Bridge) copiers(ctx context.Context, side string) ([]string, error) {
+	noted, err := b.write(ctx, side, "SELECT to_regclass('godwit.state')")
+	if err != nil || noted[0] == "" {
+		return nil, err
+	}
+	conn, err := b.writer(ctx, side)
+	if err != nil {
+		return nil, err
+	}
+	slots, err := column(ctx, conn, `SELECT s.slot_name::text FROM pg_replication_slots s JOIN godwit.state n ON n.key = 'copiers'
+		WHERE s.slot_name LIKE n.value AND s.database = current_database()`)
+	return slots, b.about(side, err)
+}
+
+// noteCopiers notes on the source how the server of the target names them.
+func (b *Bridge) noteCopiers(ctx context.Context) error {
+	names, err := b.write(ctx, Target, fmt.Sprintf(`SELECT format('pg\_%%s\_sync\_%%%%\_%%s', s.oid, c.system_identifier)
+		FROM pg_subscription s, pg_control_system() c WHERE s.subname = %s`, literal(b.subscription())))
+	if err != nil {
+		return err
+	}
+	_, err = b.write(ctx, Source, noteState("copiers", literal(names[0])))
 	return err
 }
 

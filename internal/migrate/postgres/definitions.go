@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,24 +19,25 @@ func (b *Bridge) copyDefinitions(ctx context.Context) error {
 	if err != nil || done[0] != "" {
 		return err
 	}
-	if err := b.unguard(ctx, Source); err != nil { // what an earlier attempt left must not be copied
+	if err := b.equip(ctx, Source); err != nil {
 		return err
 	}
 	all, err := b.fingerprint(ctx, Source)
 	if err != nil {
 		return err
 	}
+	// Noted before anything is copied: what is copied is never without.
+	if err := b.rememberFingerprint(ctx, Source, all); err != nil {
+		return err
+	}
+	if err := b.unguard(ctx, Source); err != nil { // guards must not be copied; sync puts them back
+		return err
+	}
 	sql, err := b.dump(ctx)
 	if err != nil {
 		return err
 	}
-	if err := b.restore(ctx, sql); err != nil {
-		return err
-	}
-	if err := b.equip(ctx, Source); err != nil {
-		return err
-	}
-	return b.rememberFingerprint(ctx, Source, all)
+	return b.restore(ctx, sql)
 }
 
 // dump reads the definitions of the source with pg_dump.
@@ -56,14 +58,11 @@ func (b *Bridge) dump(ctx context.Context) (string, error) {
 }
 
 // dumpEnv says how pg_dump reaches the source; in its environment, because
-// arguments can be read by everybody on the machine.
+// arguments can be read by everybody on the machine. The last of a name counts.
 func (b *Bridge) dumpEnv() []string {
-	if b.Dump.Env != nil {
-		return b.Dump.Env
-	}
 	c := b.Source.Config
-	return []string{"PGHOST=" + c.Host, "PGPORT=" + strconv.Itoa(int(c.Port)), "PGUSER=" + c.User, "PGPASSWORD=" + c.Password,
-		"PGDATABASE=" + c.Database, "PGOPTIONS=-c default_transaction_read_only=off"}
+	return append([]string{"PGHOST=" + c.Host, "PGPORT=" + strconv.Itoa(int(c.Port)), "PGUSER=" + c.User, "PGPASSWORD=" + c.Password,
+		"PGDATABASE=" + c.Database, "PGOPTIONS=-c default_transaction_read_only=off"}, b.Dump.Env...)
 }
 
 // withoutCommands removes the lines that mean something to psql only.
@@ -110,6 +109,9 @@ func (b *Bridge) wipe(ctx context.Context) error {
 	values, err = batch(ctx, conn, "SELECT value FROM godwit.state WHERE key = 'copied'")
 	if err != nil || values[0] == "" {
 		return b.about(Target, err)
+	}
+	if fenced, err := b.fenced(ctx, Target); err != nil || !fenced {
+		return errors.Join(err, b.about(Target, fmt.Errorf("%w: it accepts writes, and is not emptied", ErrState)))
 	}
 	drops, err := column(ctx, conn, `SELECT format('DROP EXTENSION IF EXISTS %I CASCADE', extname) FROM pg_extension WHERE extname <> 'plpgsql'
 		UNION ALL SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace

@@ -136,11 +136,13 @@ func fillDisk(t *testing.T) {
 		t.Error("the error does not say what to look at")
 	}
 	migratetest.Exec(t, source.App, `INSERT INTO "order" (key) VALUES ('untouched')`)
+	syscall.Kill(target.Pid, syscall.SIGQUIT) // what is left of it ends: the source is cleaned without it
+	migratetest.Eventually(t, "the target has ended", func() bool { return syscall.Kill(target.Pid, 0) != nil })
 	if err := b.Abort(t.Context()); err != nil {
 		t.Logf("abort: %v", err)
 	}
 	if n := migratetest.Text(t, source.Admin, left); n != "0" {
-		t.Errorf("%s things are left on the source", n)
+		t.Errorf("%s things are left on the source: slots %s", n, migratetest.Text(t, source.Admin, "SELECT string_agg(slot_name, ' ') FROM pg_replication_slots"))
 	}
 	migratetest.Exec(t, source.App, `INSERT INTO "order" (key) VALUES ('still untouched')`, "CREATE TABLE free (id int)")
 }

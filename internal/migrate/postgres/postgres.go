@@ -58,7 +58,8 @@ type Side struct {
 	// Config is how the engine reaches this side, as a superuser. It may carry a DialFunc.
 	Config *pgx.ConnConfig
 	// PeerConnInfo is the conninfo with which the other side's Postgres
-	// reaches this one, through the relay.
+	// reaches this one, through the relay; as a superuser, for a fence keeps
+	// out all others.
 	PeerConnInfo string
 	// FreeBytes is the room on the disk of this side; 0: not known.
 	FreeBytes int64
@@ -67,7 +68,7 @@ type Side struct {
 // Dump is the program that reads the definitions of the source.
 type Dump struct {
 	Path string   // "" means pg_dump in PATH
-	Env  []string // PGHOST=… and so on; nil means what the source's Config says
+	Env  []string // added to its environment; PGHOST and so on are those of the source's Config unless given here
 }
 
 // Pair is one database of a migration, with both its sides.

@@ -91,6 +91,9 @@ func (b *Bridge) follow(ctx context.Context) error {
 	if err := b.subscribe(ctx, Target, true); err != nil {
 		return err
 	}
+	if err := b.noteCopiers(ctx); err != nil {
+		return err
+	}
 	return b.subscribe(ctx, Source, false)
 }
 

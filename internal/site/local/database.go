@@ -89,7 +89,7 @@ func (s *Site) startDatabase(ctx context.Context, r *record, name, template stri
 	address := r.real(d.Address)
 	spec := runtime.Spec{ID: databaseID(name), Hostname: "db-" + name, Symlinks: s.Postgres.Symlinks,
 		Binds: []runtime.Bind{{Source: data, Target: insideData, Writable: true}},
-		Env:   s.Postgres.Env, Hosts: r.hosts(), Address: address, HostID: id,
+		Env:   s.Postgres.Env, Hosts: r.hosts(), Address: address, HostID: id, OOMScore: 200,
 		Lock: insideData + "/godwit.lock", StopSignal: int(syscall.SIGINT), Grace: endGracefully / 2}
 	for _, path := range s.Postgres.Binds {
 		spec.Binds = append(spec.Binds, runtime.Bind{Source: path, Target: path})

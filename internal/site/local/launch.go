@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -148,7 +149,7 @@ func (s *Site) instance(r *record, release *fleet.Release, img image.Image, id s
 	}
 	return warden.Instance{
 		Spec: runtime.Spec{ID: id, Hostname: id, Rootfs: img.Rootfs, Command: img.Entrypoint, Env: env, WorkDir: img.WorkDir,
-			Hosts: r.hosts(), Address: r.real(address), HostID: warden.InstanceID(r.number(address))},
+			Hosts: r.hosts(), Address: r.real(address), HostID: warden.InstanceID(r.number(address)), OOMScore: 500},
 		Health: warden.Health{Port: uint16(release.Port), Path: release.Health.Path,
 			Interval: release.Health.Interval, Timeout: release.Health.Timeout},
 	}, nil
@@ -212,7 +213,12 @@ func (s *Site) unready(environment string, i warden.Status) error {
 // lastWords are the last lines of an instance's log.
 func (s *Site) lastWords(environment, id string) string {
 	const lines, size = 8, 4096
-	text, err := tail(warden.LogFile(s.wardenDir(environment), id), size)
+	root, err := os.OpenRoot(s.wardenDir(environment))
+	if err != nil {
+		return " (no log: " + err.Error() + ")"
+	}
+	defer root.Close()
+	text, err := tail(root, warden.LogFile("", id), size)
 	text = bytes.TrimSpace(text)
 	if err != nil || len(text) == 0 {
 		return " (it wrote no log)"

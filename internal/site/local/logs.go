@@ -44,7 +44,7 @@ func (s *Site) Logs(ctx context.Context, environment, service string, tail int, 
 			defer one.Unlock()
 			line(id, text)
 		}
-		read := func() error { return readLog(ctx, warden.LogFile(s.wardenDir(environment), id), tail, follow, emit) }
+		read := func() error { return readLog(ctx, s.wardenDir(environment), id, tail, follow, emit) }
 		if !follow {
 			if err := read(); err != nil {
 				return err
@@ -71,12 +71,20 @@ func (r *record) logsOf(name string) []string {
 	return ids
 }
 
-func readLog(ctx context.Context, path string, tail int, follow bool, emit func(string)) error {
-	before, err := os.ReadFile(path + ".1")
+// readLog reads through a Root: the directory belongs to the warden, and no link
+// in it may lead out.
+func readLog(ctx context.Context, dir, id string, tail int, follow bool, emit func(string)) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	path := warden.LogFile("", id)
+	before, err := root.ReadFile(path + ".1")
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	f, err := os.Open(path)
+	f, err := root.Open(path)
 	if errors.Is(err, os.ErrNotExist) && !follow {
 		return nil
 	}
@@ -103,11 +111,11 @@ func readLog(ctx context.Context, path string, tail int, follow bool, emit func(
 		}
 		return nil
 	}
-	return followLog(ctx, path, &f, rest, emit)
+	return followLog(ctx, root, path, &f, rest, emit)
 }
 
 // followLog reads on, also over a rotation, until ctx ends.
-func followLog(ctx context.Context, path string, f **os.File, rest []byte, emit func(string)) error {
+func followLog(ctx context.Context, root *os.Root, path string, f **os.File, rest []byte, emit func(string)) error {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
@@ -126,7 +134,7 @@ func followLog(ctx context.Context, path string, f **os.File, rest []byte, emit 
 			for _, l := range lines[:len(lines)-1] {
 				emit(strings.TrimSuffix(string(l), "\n"))
 			}
-			next, err := os.Open(path)
+			next, err := root.Open(path)
 			if err != nil {
 				break // not there yet, or just rotated
 			}
@@ -160,8 +168,8 @@ func same(a, b *os.File) bool {
 
 // tail is the end of a file, at most size bytes, beginning with a whole line
 // where the file is longer.
-func tail(path string, size int64) ([]byte, error) {
-	f, err := os.Open(path)
+func tail(root *os.Root, path string, size int64) ([]byte, error) {
+	f, err := root.Open(path)
 	if err != nil {
 		return nil, err
 	}

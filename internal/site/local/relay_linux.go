@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -89,34 +90,18 @@ func (s *Site) startRelay(ctx context.Context, r *record, database string) error
 	if err := s.client(r.Name).ApplyRules(ctx, r.rules()); err != nil {
 		return err
 	}
-	log, err := os.OpenFile(filepath.Join(s.recordDir(), r.Name+"."+database+".relay.log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(s.relayLog(r.Name, database), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command("/proc/self/exe", relayName)
-	cmd.Args[0] = "godwit"
-	cmd.Env = []string{}
-	cmd.Stderr = log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	in, err := cmd.StdinPipe()
+	process, in, out, err := spawnRelay(log)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, outW, err := os.Pipe()
-	if err != nil {
-		return err
-	}
 	defer out.Close()
-	cmd.Stdout = outW
-	err = cmd.Start()
-	outW.Close()
-	if err != nil {
-		return err
-	}
-	go cmd.Wait() // takes its exit status whenever it ends, which may be after this process
-	open.Pid, open.Started = cmd.Process.Pid, startTime(cmd.Process.Pid)
+	open.Pid, open.Started = process.Pid, startTime(process.Pid)
 	if err := s.save(r); err != nil {
 		return err
 	}
@@ -127,13 +112,43 @@ func (s *Site) startRelay(ctx context.Context, r *record, database string) error
 		return err
 	}
 	in.Close()
-	ready, err := readRelay(ctx, out, cmd.Process)
+	ready, err := readRelay(ctx, out, process)
 	if err != nil {
 		text, _ := os.ReadFile(log.Name())
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(text)))
 	}
 	open.HostListen = ready.HostListen
 	return s.save(r)
+}
+
+// spawnRelay starts the process, which waits for its configuration on in.
+func spawnRelay(log *os.File) (process *os.Process, in io.WriteCloser, out *os.File, err error) {
+	cmd := exec.Command("/proc/self/exe", relayName)
+	cmd.Args[0] = "godwit"
+	cmd.Env = []string{}
+	cmd.Stderr = log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if in, err = cmd.StdinPipe(); err != nil {
+		return nil, nil, nil, err
+	}
+	out, outW, err := os.Pipe()
+	if err != nil {
+		in.Close()
+		return nil, nil, nil, err
+	}
+	defer outW.Close()
+	cmd.Stdout = outW
+	if err := cmd.Start(); err != nil {
+		in.Close()
+		out.Close()
+		return nil, nil, nil, err
+	}
+	go cmd.Wait() // takes its exit status whenever it ends, which may be after this process
+	return cmd.Process, in, out, nil
+}
+
+func (s *Site) relayLog(environment, database string) string {
+	return filepath.Join(s.recordDir(), environment+"."+database+".relay.log")
 }
 
 // readRelay waits for the line that says where it listens.
@@ -180,6 +195,9 @@ func (s *Site) closeRelay(ctx context.Context, r *record, database string) error
 		return fmt.Errorf("close the relay of database %s in %s: %w", database, r.Name, err)
 	}
 	delete(r.Relays, database)
+	if err := os.Remove(s.relayLog(r.Name, database)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	err := s.client(r.Name).ApplyRules(ctx, r.rules())
 	if err != nil && !errors.Is(err, warden.ErrNotRunning) {
 		return err

@@ -47,6 +47,7 @@ type Spec struct {
 
 	NoFile     uint64        `json:"no_file,omitempty"`   // open files; 0 means 65536, or what the warden may give
 	Processes  uint64        `json:"processes,omitempty"` // processes and threads; 0 means 4096
+	OOMScore   int           `json:"oom_score,omitempty"` // 0 to 1000: who goes first when memory runs out
 	Scratch    int64         `json:"scratch,omitempty"`   // bytes of /tmp, /run and /dev/shm each; 0 means 256 MiB
 	StopSignal int           `json:"stop_signal,omitempty"`
 	Grace      time.Duration `json:"grace,omitempty"` // from stop signal to kill; 0 means 10 s

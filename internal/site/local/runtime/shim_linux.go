@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -146,9 +147,26 @@ func limitNamespaces() error {
 	return nil
 }
 
+// volunteer: when memory runs out, an instance goes before what keeps everything
+// running. Nobody may take back what it inherited.
+func volunteer(score int) error {
+	const path = "/proc/self/oom_score_adj"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if now, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || now >= score {
+		return err
+	}
+	return os.WriteFile(path, []byte(strconv.Itoa(score)), 0)
+}
+
 // limitResources bounds open files and processes. Processes are counted within
 // the instance's own user namespace, so one instance can't starve another.
 func limitResources(s Spec) error {
+	if err := volunteer(s.OOMScore); err != nil {
+		return fmt.Errorf("set oom_score_adj to %d: %w", s.OOMScore, err)
+	}
 	limits := []struct {
 		name     string
 		resource int

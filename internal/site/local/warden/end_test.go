@@ -156,7 +156,7 @@ func TestStarterKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, dir: dir, prefix: "10.93.1", Client: warden.NewClient(dir)}
+	w := &world{TB: t, dir: dir, prefix: "10.93.1", Client: warden.NewClient(dir)}
 	t.Cleanup(func() {
 		if err := warden.Kill(context.Background(), dir); err != nil {
 			t.Error(err)
@@ -307,7 +307,7 @@ func TestPlain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, dir: dir, prefix: "127.93.0", Client: warden.NewClient(dir)}
+	w := &world{TB: t, dir: dir, prefix: "127.93.0", Client: warden.NewClient(dir)}
 	t.Cleanup(func() {
 		if err := warden.Kill(context.Background(), dir); err != nil {
 			t.Error(err)

@@ -61,17 +61,18 @@ func Start(ctx context.Context, c Config) error {
 	c.Trees = append(slices.Clone(c.Trees), own...)
 	slices.Sort(c.Trees) // what lies in another comes after it
 	c.Trees = slices.Compact(c.Trees)
-	lock, err := prepareDir(c)
+	dir, lock, err := prepareDir(c)
 	if err != nil {
 		return err
 	}
+	defer dir.Close()
 	defer lock.Close()
 	readyR, readyW, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer readyR.Close()
-	log, err := os.OpenFile(filepath.Join(c.Dir, "warden.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := dir.OpenFile("warden.log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		readyW.Close()
 		return err
@@ -133,12 +134,25 @@ func awaitReady(ctx context.Context, c Config, process *os.Process, ready *os.Fi
 	return fmt.Errorf("the warden of %s: %s", c.Environment, answer)
 }
 
-// prepareDir makes the state directory and takes its lock, which the warden inherits.
-func prepareDir(c Config) (*os.File, error) {
+// prepareDir makes the state directory and takes its lock, which the warden
+// inherits. The directory belongs to the warden, which nobody here trusts:
+// files in it are opened through the Root, so that no link leads out of it.
+func prepareDir(c Config) (dir *os.Root, lock *os.File, err error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(c.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if dir, err = os.OpenRoot(c.Dir); err != nil {
+		return nil, nil, err
+	}
+	if lock, err = takeLock(c, dir); err != nil {
+		dir.Close()
+		return nil, nil, err
+	}
+	return dir, lock, nil
+}
+
+func takeLock(c Config, dir *os.Root) (*os.File, error) {
+	lock, err := dir.OpenFile("lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -211,9 +225,18 @@ func openTrees(c Config) ([]*os.File, error) {
 	return trees, nil
 }
 
-// Wait waits until the warden in dir has ended, and all that was in it.
+// Wait waits until the warden in dir has ended. After a kill the kernel may
+// still be ending what was in it, for an instant.
 func Wait(ctx context.Context, dir string) error {
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	lock, err := root.OpenFile("lock", os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -242,10 +265,34 @@ func Kill(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+	process, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return Wait(ctx, dir)
+	}
+	if err != nil {
 		return fmt.Errorf("kill the warden in %s: %w", dir, err)
 	}
-	return Wait(ctx, dir)
+	defer unix.Close(process)
+	if err := unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill the warden in %s: %w", dir, err)
+	}
+	return errors.Join(awaitEnd(ctx, process), Wait(ctx, dir))
+}
+
+// awaitEnd waits for the end of a process. That of a pid 1 comes after the end
+// of everything in its pid namespace.
+func awaitEnd(ctx context.Context, process int) error {
+	const slice = 50 // milliseconds between looks at the context
+	for ctx.Err() == nil {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, slice)
+		if n > 0 {
+			return nil
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
 // Pid of the warden in dir, as the kernel knows it from its socket: no file can

@@ -60,19 +60,19 @@ func withGuest(m *testing.M) int {
 
 // world is one environment under test.
 type world struct {
-	*testing.T
+	testing.TB
 	*warden.Client
 	dir    string
 	prefix string
 }
 
-func newWorld(t *testing.T, prefix string) *world {
+func newWorld(t testing.TB, prefix string) *world {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "w")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, dir: dir, prefix: prefix, Client: warden.NewClient(dir)}
+	w := &world{TB: t, dir: dir, prefix: prefix, Client: warden.NewClient(dir)}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
@@ -203,3 +203,18 @@ func wantStatus(t *testing.T, name, got string) {
 }
 
 const zeros = "0000000000000000"
+
+// BenchmarkStart measures from the request for an instance to its first good
+// health check, and its removal.
+func BenchmarkStart(b *testing.B) {
+	w := newWorld(b, "10.94.0")
+	w.open(network.Rules{})
+	for b.Loop() {
+		w.launch(w.instance(2))
+		b.StopTimer()
+		if err := w.Remove(b.Context(), "i2"); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}

@@ -42,6 +42,7 @@ func main() {
 	http.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) { os.Exit(4) })
 	http.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		d, _ := time.ParseDuration(r.URL.Query().Get("for"))
+		fmt.Fprintln(w, "sleeping")
 		w.(http.Flusher).Flush() // whoever asked knows that it is being served
 		select {
 		case <-time.After(d):
