@@ -3,6 +3,10 @@ package api
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"godwit/internal/landscape"
 )
@@ -42,17 +46,52 @@ func AsFailure(err error) *Failure {
 	return &Failure{Code: Failed, Message: err.Error()}
 }
 
+// codeOf is the code of an HTTP error that was not made from a Failure.
+func codeOf(status int) Code {
+	switch {
+	case status == http.StatusNotFound:
+		return Missing
+	case status/100 == 4:
+		return Usage
+	}
+	return Failed
+}
+
+// statusFailure writes a Failure as the body of an HTTP error.
+type statusFailure struct {
+	*Failure
+}
+
+func (s *statusFailure) GetStatus() int { return s.Code.HTTPStatus() }
+
+// answerWithFailures makes huma say in a Failure what it does not accept.
+var answerWithFailures = sync.OnceFunc(func() {
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		f := Fail(codeOf(status), "%s", message)
+		for _, err := range errs {
+			if err != nil {
+				f.Message += ": " + err.Error()
+			}
+		}
+		return &statusFailure{f}
+	}
+})
+
 // HTTPStatus of a code.
 func (c Code) HTTPStatus() int {
 	switch c {
 	case Usage:
-		return 422
+		return http.StatusUnprocessableEntity
 	case Refused:
-		return 403
+		return http.StatusForbidden
 	case Missing:
-		return 404
+		return http.StatusNotFound
 	case Busy:
-		return 409
+		return http.StatusConflict
 	}
-	return 500
+	return http.StatusInternalServerError
 }
+
+// ExitOccupied is the exit status of an engine whose state directory another
+// engine uses.
+const ExitOccupied = 4

@@ -32,9 +32,6 @@ type Engine interface {
 	Abort(ctx context.Context, name string, sink Sink) (Migration, error)
 }
 
-// maxBody bounds a request: a landscape's files and little else.
-const maxBody = 64 << 20
-
 type (
 	empty struct{}
 	named struct {
@@ -45,7 +42,11 @@ type (
 
 // Handler serves the API over an Engine.
 func Handler(e Engine, version string) http.Handler {
+	answerWithFailures()
 	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeFailure(w, Fail(Missing, "this engine (godwit %s) has no %s %s: is it of another version than the command?", version, r.Method, r.URL.Path))
+	})
 	config := huma.DefaultConfig("godwit", version)
 	config.DocsPath = ""     // the default page loads a script from elsewhere
 	config.CreateHooks = nil // no $schema links in answers
@@ -53,7 +54,7 @@ func Handler(e Engine, version string) http.Handler {
 	api := humago.New(mux, config)
 	registerLandscape(api, e)
 	registerMigrations(api, e)
-	return http.MaxBytesHandler(mux, maxBody)
+	return wholeBody(mux)
 }
 
 func registerLandscape(api huma.API, e Engine) {
@@ -111,5 +112,5 @@ func get(id, path, summary string) huma.Operation {
 }
 
 func post(id, path, summary string) huma.Operation {
-	return huma.Operation{OperationID: id, Method: http.MethodPost, Path: path, Summary: summary, MaxBodyBytes: maxBody}
+	return huma.Operation{OperationID: id, Method: http.MethodPost, Path: path, Summary: summary}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,9 +22,10 @@ type Sink struct {
 // stream registers an operation whose answer is a stream of Lines. The
 // operation's context ends when the client goes away.
 func stream[I, R any](api huma.API, op huma.Operation, run func(context.Context, *I, Sink) (R, error)) {
+	op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // wholeBody has read it
 	op.Responses = map[string]*huma.Response{"200": {
-		Description: "A stream of JSON lines: {event}, {row}, and last {result} or {failure}.",
-		Content:     map[string]*huma.MediaType{"application/x-ndjson": {}},
+		Description: "JSON lines, each with one field: any number of event and row, and last result or failure.",
+		Content:     map[string]*huma.MediaType{"application/x-ndjson": {Schema: lineOf[R](api.OpenAPI().Components.Schemas)}},
 	}}
 	huma.Register(api, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
@@ -42,28 +44,26 @@ func stream[I, R any](api huma.API, op huma.Operation, run func(context.Context,
 	})
 }
 
+// lineOf describes the lines of a stream that ends with an R.
+func lineOf[R any](registry huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{
+		"event":   registry.Schema(reflect.TypeFor[Event](), true, ""),
+		"row":     {},
+		"result":  registry.Schema(reflect.TypeFor[R](), true, ""),
+		"failure": registry.Schema(reflect.TypeFor[Failure](), true, ""),
+	}}
+}
+
 // answer registers an operation with one JSON answer.
 func answer[I, R any](api huma.API, op huma.Operation, run func(context.Context, *I) (R, error)) {
 	huma.Register(api, op, func(ctx context.Context, in *I) (*struct{ Body R }, error) {
 		result, err := run(ctx, in)
 		if err != nil {
-			return nil, asStatus(err)
+			return nil, &statusFailure{AsFailure(err)}
 		}
 		return &struct{ Body R }{result}, nil
 	})
 }
-
-// asStatus gives a Failure its HTTP status.
-func asStatus(err error) error {
-	return &statusFailure{AsFailure(err)}
-}
-
-// statusFailure writes a Failure as the body of an HTTP error.
-type statusFailure struct {
-	*Failure
-}
-
-func (s *statusFailure) GetStatus() int { return s.Code.HTTPStatus() }
 
 func marshal(v any) json.RawMessage {
 	b, err := json.Marshal(v)

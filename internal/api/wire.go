@@ -84,10 +84,16 @@ type Status struct {
 	Version      string             `json:"version"`
 	Isolation    string             `json:"isolation"`
 	Gateway      Gateway            `json:"gateway"`
-	Environments []site.Environment `json:"environments"`
+	Environments []Environment      `json:"environments"`
 	Migrations   []Migration        `json:"migrations,omitempty"`
 	Unfinished   []string           `json:"unfinished,omitempty" doc:"journal runs that could neither be finished nor undone yet"`
 }
+
+// Environment and Database are as a site observes them.
+type (
+	Environment = site.Environment
+	Database    = site.Database
+)
 
 // Gateway is the gateway's state.
 type Gateway struct {

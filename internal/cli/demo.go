@@ -42,7 +42,7 @@ Exit status: 0 nothing was lost, doubled, failed or open; 1 otherwise.`,
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if summary {
-				return g.summary(args)
+				return g.sumUp(args)
 			}
 			return g.demo(c.Context(), o, dir)
 		},

@@ -34,7 +34,7 @@ the truth of a migration that has not been finished.`,
 
 // down starts a killed engine once more: it finds what was left and ends it.
 func (g *globals) down(ctx context.Context, approve bool) error {
-	said := "everything ended"
+	said := "everything ended; images and the history of releases stay in " + g.state
 	c, err := g.running(ctx)
 	switch {
 	case errors.Is(err, client.ErrNoEngine):

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,7 +28,7 @@ type probeOptions struct {
 }
 
 func newProbe(g *globals) *cobra.Command {
-	o := probeOptions{dir: ".", rate: 300, duration: 30 * time.Second, writes: -1, verify: true}
+	o := probeOptions{dir: ".", rate: 300, duration: 30 * time.Second, writes: asDeclared, verify: true}
 	c := &cobra.Command{
 		Use:   "probe [PROBE]",
 		Short: "Send a landscape's declared requests, and compare what was acknowledged with the data",
@@ -54,11 +55,14 @@ Exit status: 0 nothing failed, is missing or doubled; 1 otherwise.`,
 	c.Flags().StringVar(&o.ledger, "ledger", "", "file for the ledger (default: a temporary one)")
 	c.Flags().Float64Var(&o.rate, "rate", o.rate, "requests per second")
 	c.Flags().DurationVar(&o.duration, "duration", o.duration, "how long; 0 until Ctrl-C")
-	c.Flags().Float64Var(&o.writes, "writes", o.writes, "share of writes, 0 to 1 (default: as declared)")
+	c.Flags().Float64Var(&o.writes, "writes", o.writes, "share of writes, 0 to 1; -1 as declared")
 	c.Flags().BoolVar(&o.retry, "retry", false, "send a failed request again, with the same key")
 	c.Flags().BoolVar(&o.verify, "verify", o.verify, "compare the ledger with the data afterwards")
 	return c
 }
+
+// asDeclared leaves the share of writes to the landscape.
+const asDeclared = -1
 
 // probeReport is the JSON of probe.
 type probeReport struct {
@@ -139,24 +143,33 @@ func chooseProbe(l *landscape.Landscape, name string) (landscape.Probe, error) {
 func (g *globals) probeOptions(ctx context.Context, l *landscape.Landscape, p landscape.Probe, o probeOptions) (probe.Options, error) {
 	options := probe.Options{Probe: p, Target: o.target, Host: o.host, Rate: o.rate, Duration: o.duration,
 		Retry: o.retry, LedgerPath: o.ledger, OnSample: g.sample()}
-	if o.writes >= 0 {
+	if o.writes != asDeclared {
 		options.WriteShare = &o.writes
 	}
-	if options.Target == "" {
-		engine, err := g.running(ctx)
+	if options.Target == "" || o.verify {
+		address, err := g.gateway(ctx)
 		if err != nil {
-			return options, fmt.Errorf("%w; or name a target with --target", err)
+			return options, fmt.Errorf("%w; or do without: --target URL --verify=false", err)
 		}
-		s, err := engine.Status(ctx)
-		if err != nil {
-			return options, fmt.Errorf("%w; or name a target with --target", err)
-		}
-		options.Target = "http://" + s.Gateway.Address
+		options.Target = cmp.Or(options.Target, "http://"+address)
 	}
 	if in, ok := l.Ingress(p.Ingress); ok && options.Host == "" {
 		options.Host = landscape.IngressHost(l, in, landscape.MainEnvironment(l))
 	}
 	return options, nil
+}
+
+// gateway is the address of the engine's gateway.
+func (g *globals) gateway(ctx context.Context) (string, error) {
+	engine, err := g.running(ctx)
+	if err != nil {
+		return "", err
+	}
+	s, err := engine.Status(ctx)
+	if err == nil && s.Landscape == "" {
+		err = api.Fail(api.Usage, "no landscape is up yet: run godwit up DIR")
+	}
+	return s.Gateway.Address, err
 }
 
 // sample shows a line of progress every two seconds.

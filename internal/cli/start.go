@@ -11,49 +11,26 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"godwit/internal/api"
 	"godwit/internal/api/client"
 )
 
-// startTimeout bounds the wait for a new engine: it finishes or undoes what a
-// killed one left before it answers.
-const startTimeout = 60 * time.Second
-
-// ensureEngine returns a client of the engine of this state directory and
-// starts one if none answers. started says so.
-func (g *globals) ensureEngine(ctx context.Context) (c *client.Client, started bool, err error) {
-	c = g.engine()
-	if _, err := c.Status(ctx); !errors.Is(err, client.ErrNoEngine) {
-		return c, false, err
-	}
-	if err := os.MkdirAll(g.state, 0o711); err != nil {
-		return nil, false, fmt.Errorf("state directory: %w; choose another with --state DIR", err)
-	}
-	g.view.note("%s %-24s starting (state in %s)", g.view.paint(grey, "…"), "engine", g.state)
-	ended, err := g.spawnEngine()
-	if err != nil {
-		return nil, false, err
-	}
-	_, err = backoff.Retry(ctx, func() (struct{}, error) {
-		select {
-		case err := <-ended:
-			return struct{}{}, backoff.Permanent(fmt.Errorf("the engine ended at once (%v): %s", err, lastLines(g.engineLog())))
-		default:
-		}
-		_, err := c.Status(ctx)
-		return struct{}{}, err
-	}, backoff.WithBackOff(backoff.NewConstantBackOff(20*time.Millisecond)), backoff.WithMaxElapsedTime(startTimeout))
-	if err != nil {
-		return nil, false, fmt.Errorf("the engine does not answer: %w; its log is %s", err, g.engineLog())
-	}
-	return c, true, nil
-}
+const (
+	// startTimeout bounds the wait for a new engine: it finishes or undoes what a
+	// killed one left before it answers.
+	startTimeout = 60 * time.Second
+	// endTimeout bounds the wait for an engine that is told to end.
+	endTimeout = 30 * time.Second
+	// longestSocket is what the kernel takes as a unix socket's path.
+	longestSocket = 100
+)
 
 // running returns a client of the engine. One that was killed is started again
 // first: it finishes or undoes what was under way. client.ErrNoEngine when there
 // never was one.
 func (g *globals) running(ctx context.Context) (*client.Client, error) {
 	if !g.hasState() {
-		return nil, fmt.Errorf("%w in %s: godwit up starts one", client.ErrNoEngine, g.state)
+		return nil, fmt.Errorf("%w in %s: start one with godwit up DIR, or name the directory of yours with --state", client.ErrNoEngine, g.state)
 	}
 	c, _, err := g.ensureEngine(ctx)
 	return c, err
@@ -61,33 +38,128 @@ func (g *globals) running(ctx context.Context) (*client.Client, error) {
 
 // hasState: an engine has been here, and was not told to end.
 func (g *globals) hasState() bool {
-	_, err := os.Stat(filepath.Join(g.state, "engine.sock"))
+	_, err := os.Stat(g.socket())
 	return err == nil
+}
+
+// ensureEngine returns a client of the engine of this state directory and
+// starts one if none answers. first says that there was nothing here before.
+func (g *globals) ensureEngine(ctx context.Context) (c *client.Client, first bool, err error) {
+	c = g.engine()
+	if _, err := c.Status(ctx); !errors.Is(err, client.ErrNoEngine) {
+		return c, false, err
+	}
+	if err := g.makeState(); err != nil {
+		return nil, false, err
+	}
+	first = !g.hasState()
+	if err := g.startEngine(ctx, c); err != nil {
+		if first && ctx.Err() != nil {
+			err = errors.Join(err, removeIfThere(g.socket())) // nothing has been here
+		}
+		return nil, false, err
+	}
+	return c, first, nil
+}
+
+func (g *globals) makeState() error {
+	if n := len(g.socket()); n > longestSocket {
+		return api.Fail(api.Usage, "the path of the state directory is too long: %s has %d bytes, a unix socket takes %d; choose a shorter one with --state", g.socket(), n, longestSocket)
+	}
+	if err := os.MkdirAll(g.state, 0o711); err != nil {
+		return fmt.Errorf("state directory: %w; choose another with --state", err)
+	}
+	return nil
+}
+
+// startEngine starts an engine and waits until it answers. If another command
+// was quicker, or the last engine is about to end, it waits for that.
+func (g *globals) startEngine(ctx context.Context, c *client.Client) error {
+	g.view.note("%s %-24s starting (state in %s)", g.view.paint(grey, "…"), "engine", g.state)
+	e, err := g.spawnEngine()
+	if err != nil {
+		return err
+	}
+	_, err = backoff.Retry(ctx, func() (struct{}, error) {
+		_, err := c.Status(ctx)
+		if err == nil || !errors.Is(err, client.ErrNoEngine) || !e.hasEnded() {
+			return struct{}{}, err
+		}
+		if e.cmd.ProcessState.ExitCode() != api.ExitOccupied {
+			return struct{}{}, backoff.Permanent(fmt.Errorf("it ended at once (%v): %s", e.cmd.ProcessState, lastLines(g.engineLog())))
+		}
+		if e, err = g.spawnEngine(); err != nil {
+			return struct{}{}, backoff.Permanent(err)
+		}
+		return struct{}{}, client.ErrNoEngine
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(20*time.Millisecond)), backoff.WithMaxElapsedTime(startTimeout))
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		e.end()
+		return ctx.Err()
+	}
+	return fmt.Errorf("the engine does not answer: %w; its log is %s", err, g.engineLog())
 }
 
 func (g *globals) engineLog() string { return filepath.Join(g.state, "engine.log") }
 
-// spawnEngine starts the engine as a process that outlives this one.
-func (g *globals) spawnEngine() (ended <-chan error, err error) {
+// engineProcess is an engine that this command has started. It outlives it.
+type engineProcess struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+}
+
+func (g *globals) spawnEngine() (*engineProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	log, err := os.OpenFile(g.engineLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("engine log: %w", err)
+		return nil, fmt.Errorf("engine log: %w; choose another directory with --state", err)
 	}
 	defer log.Close()
-	cmd := exec.Command(self, "engine", "--state", g.state)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Dir = g.state
-	detach(cmd)
-	if err := cmd.Start(); err != nil {
+	e := &engineProcess{cmd: exec.Command(self, "engine", "--state", g.state), ended: make(chan struct{})}
+	e.cmd.Stdout, e.cmd.Stderr = log, log
+	e.cmd.Dir = g.state
+	detach(e.cmd)
+	if err := e.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the engine: %w", err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }() // ends with this process at the latest
-	return done, nil
+	go func() { // ends with this process at the latest
+		defer close(e.ended)
+		_ = e.cmd.Wait() // ProcessState has it
+	}()
+	return e, nil
+}
+
+func (e *engineProcess) hasEnded() bool {
+	select {
+	case <-e.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// end tells the engine to end and waits for it.
+func (e *engineProcess) end() {
+	if e.cmd.Process.Signal(os.Interrupt) != nil {
+		return // it has ended
+	}
+	select {
+	case <-e.ended:
+	case <-time.After(endTimeout):
+	}
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // lastLines are the end of a log, for an error message.

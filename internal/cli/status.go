@@ -3,6 +3,9 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -15,6 +18,11 @@ func newStatus(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show what runs: environments, databases, fleets, routes, migrations",
+		Long: `Shows what the engine sees: the gateway and its routes; each environment with its
+databases, fleets and instances; each migration and which side holds the truth.
+An engine that was killed is started again first.
+
+Exit status: 0 shown, 1 no engine, or it does not answer.`,
 		Example: `  godwit status
   godwit status --json | jq '.environments[].fleets[].instances[].state'`,
 		Args: arguments(0, 0),
@@ -33,49 +41,75 @@ func newStatus(g *globals) *cobra.Command {
 }
 
 func writeStatus(w io.Writer, s api.Status) {
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	defer t.Flush()
 	if s.Landscape == "" {
-		fmt.Fprintln(t, "the engine runs, no landscape is up yet: godwit up DIR")
-		return
-	}
-	fmt.Fprintf(t, "landscape\t%s\tisolation %s\n", s.Landscape, s.Isolation)
-	fmt.Fprintf(t, "gateway\t%s\t%s\n", s.Gateway.Address, health(s.Gateway.Healthy, ""))
-	for _, r := range s.Gateway.Routes {
-		fmt.Fprintf(t, "  route\t%s\t-> %s\n", r.Host, r.Pool)
+		fmt.Fprintln(w, "the engine runs, no landscape is up yet: godwit up DIR")
+	} else {
+		fmt.Fprintf(w, "landscape %s, isolation %s\n", s.Landscape, s.Isolation)
+		fmt.Fprintf(w, "gateway http://%s %s\n", s.Gateway.Address, health(s.Gateway.Healthy, "it is being started again"))
+		rows(w, s.Gateway.Routes, func(r api.Route) []string { return []string{"  " + r.Host, "-> " + r.Pool} })
 	}
 	for _, e := range s.Environments {
-		fmt.Fprintf(t, "%s\t%s\n", e.Name, e.Network)
-		for _, d := range e.Databases {
-			fmt.Fprintf(t, "  database %s\t%s\t%s\n", d.Name, d.Address, health(d.Ready, d.Reason))
-		}
-		for _, f := range e.Fleets {
-			fmt.Fprintf(t, "  service %s\t%d instances\trelease %s\n", f.Service, len(f.Instances), weights(f))
-			for _, i := range f.Instances {
-				fmt.Fprintf(t, "    %s\t%s\trelease %d %s %s\n", i.ID, i.Address, i.Release, i.State, i.Reason)
-			}
-		}
+		fmt.Fprintf(w, "\nenvironment %s %s\n", e.Name, e.Network)
+		writeEnvironment(w, e)
 	}
 	for _, m := range s.Migrations {
-		fmt.Fprintf(t, "migration %s\t%s -> %s\t%s, the %s holds the truth\n", m.Name, m.Source, m.Environment, m.Phase, m.Truth)
+		fmt.Fprintf(w, "\nmigration %s: %s -> %s: %s, the %s holds the truth\n", m.Name, m.Source, m.Environment, m.Phase, m.Truth)
+		if m.Problem != "" {
+			fmt.Fprintf(w, "  problem: %s\n", m.Problem)
+		}
 	}
 	for _, u := range s.Unfinished {
-		fmt.Fprintf(t, "unfinished\t%s\n", u)
+		fmt.Fprintf(w, "\nunfinished: %s; the next engine tries again\n", u)
 	}
+}
+
+func writeEnvironment(w io.Writer, e api.Environment) {
+	rows(w, e.Databases, func(d api.Database) []string {
+		return []string{"  database " + d.Name, d.Address.String(), health(d.Ready, d.Reason)}
+	})
+	for _, f := range e.Fleets {
+		fmt.Fprintf(w, "  service %s: %s\n", f.Service, summary(f))
+		rows(w, f.Instances, func(i fleet.Instance) []string {
+			return []string{"    " + i.ID, i.Address.String(), fmt.Sprintf("release %d", i.Release), strings.TrimSpace(string(i.State) + " " + i.Reason)}
+		})
+	}
+}
+
+// rows writes things below one another, their cells in columns.
+func rows[T any](w io.Writer, things []T, cells func(T) []string) {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for _, thing := range things {
+		fmt.Fprintln(t, strings.Join(cells(thing), "\t"))
+	}
+	t.Flush()
 }
 
 func health(ok bool, reason string) string {
 	if ok {
 		return "ready"
 	}
-	return "NOT READY " + reason
+	return strings.TrimSpace("NOT READY " + reason)
 }
 
-func weights(f fleet.Fleet) string {
-	text := ""
-	for _, r := range f.Releases {
-		if weight := f.Weights[r.Number]; weight > 0 {
-			text += fmt.Sprintf("%d ", r.Number)
+// summary is how many instances are ready, and which releases get requests.
+func summary(f fleet.Fleet) string {
+	ready, total := 0, 0
+	for _, i := range f.Instances {
+		if i.State == fleet.Ready {
+			ready++
+		}
+	}
+	for _, weight := range f.Weights {
+		total += weight
+	}
+	text := fmt.Sprintf("%d of %d ready", ready, len(f.Instances))
+	for _, number := range slices.Sorted(maps.Keys(f.Weights)) {
+		switch weight := f.Weights[number]; {
+		case weight <= 0:
+		case weight == total:
+			text += fmt.Sprintf(", release %d", number)
+		default:
+			text += fmt.Sprintf(", release %d gets %d %%", number, 100*weight/total)
 		}
 	}
 	return text

@@ -35,7 +35,7 @@ type summaryReport struct {
 }
 
 // summary sums up the reports of many demos.
-func (g *globals) summary(files []string) error {
+func (g *globals) sumUp(files []string) error {
 	s := summaryReport{Pauses: map[string]spread{}, Steps: map[string]spread{}}
 	var order []string
 	for _, name := range files {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/spf13/cobra"
 
 	"godwit/internal/api"
@@ -49,19 +51,27 @@ Ctrl-C during the first up removes everything again.`,
 }
 
 func (g *globals) up(ctx context.Context, o upOptions) error {
+	if o.isolation != "" && o.isolation != "namespaces" && o.isolation != "none" {
+		return api.Fail(api.Usage, `--isolation is "namespaces" or "none", not %q`, o.isolation)
+	}
+	if _, _, err := net.SplitHostPort(o.listen); o.listen != "" && err != nil {
+		return api.Fail(api.Usage, "--listen %q is no address: give HOST:PORT, such as 127.0.0.1:8080", o.listen)
+	}
 	_, wire, err := readLandscape(o.dir)
 	if err != nil {
 		return err
 	}
-	c, started, err := g.ensureEngine(ctx)
+	c, first, err := g.ensureEngine(ctx)
 	if err != nil {
 		return err
 	}
 	result, err := c.Up(ctx, api.UpRequest{Landscape: wire, Listen: o.listen, Isolation: o.isolation, Approve: o.approve}, g.view.watch())
-	if err != nil {
-		if started && ctx.Err() != nil {
-			return g.cleanAfterInterrupt(c)
-		}
+	switch {
+	case err != nil && ctx.Err() != nil && first:
+		return g.cleanAfterInterrupt(c)
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("%w; what was up before stays: godwit up goes on, godwit down removes all", errInterrupted)
+	case err != nil:
 		return err
 	}
 	return g.view.result(result, func(w io.Writer) {
@@ -78,8 +88,20 @@ func (g *globals) cleanAfterInterrupt(c *client.Client) error {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
 	g.view.note("interrupted: removing what was begun")
-	if err := c.Down(ctx, api.DownRequest{Approve: true}, g.view.watch()); err != nil {
+	if err := g.downWhenFree(ctx, c); err != nil {
 		return fmt.Errorf("%w, and cleaning failed: %v; run: godwit down --approve", errInterrupted, err)
 	}
 	return fmt.Errorf("%w; everything was removed again", errInterrupted)
+}
+
+// downWhenFree ends everything once the engine has let go of what was interrupted.
+func (g *globals) downWhenFree(ctx context.Context, c *client.Client) error {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := c.Down(ctx, api.DownRequest{Approve: true}, g.view.watch())
+		if err != nil && api.AsFailure(err).Code != api.Busy {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(50*time.Millisecond)), backoff.WithMaxElapsedTime(cleanTimeout))
+	return err
 }

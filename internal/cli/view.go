@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/term"
 
@@ -22,6 +25,7 @@ type view struct {
 	json, quiet bool
 	color       bool // of stderr
 	outColor    bool
+	broken      error // of writing to out: a result that nobody got is a failure
 }
 
 func newView(stdout, stderr io.Writer) *view {
@@ -62,12 +66,27 @@ func (v *view) result(value any, human func(w io.Writer)) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.json {
-		e := json.NewEncoder(v.out)
-		e.SetIndent("", "  ")
-		return e.Encode(value)
+		return v.document(value)
 	}
-	human(v.out)
-	return nil
+	var text bytes.Buffer
+	human(&text)
+	return v.write(text.Bytes())
+}
+
+// document prints one JSON document.
+func (v *view) document(value any) error {
+	b, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	return v.write(append(b, '\n'))
+}
+
+func (v *view) write(b []byte) error {
+	if _, err := v.out.Write(b); err != nil && v.broken == nil {
+		v.broken = fmt.Errorf("the result could not be written: %w", err)
+	}
+	return v.broken
 }
 
 // watch shows events as lines of progress.
@@ -84,8 +103,11 @@ func (v *view) event(e api.Event) {
 		mark = v.paint(grey, "·")
 	}
 	line := fmt.Sprintf("%s %-24s %s", mark, e.Scope, e.Step)
-	if e.Message != "" {
-		line += " " + v.paint(grey, e.Message)
+	if message, _, more := strings.Cut(e.Message, "\n"); message != "" {
+		if more {
+			message += " …" // the command's failure has all of it
+		}
+		line += " " + v.paint(grey, message)
 	}
 	if e.MS > 0 && e.State != "begun" {
 		line += v.paint(grey, fmt.Sprintf(" (%s)", milliseconds(e.MS)))
@@ -94,7 +116,10 @@ func (v *view) event(e api.Event) {
 }
 
 func milliseconds(ms float64) string {
-	if ms >= 1000 {
+	switch {
+	case ms >= 60_000:
+		return (time.Duration(ms) * time.Millisecond).Round(time.Second).String()
+	case ms >= 1000:
 		return fmt.Sprintf("%.1f s", ms/1000)
 	}
 	return fmt.Sprintf("%.1f ms", ms)
@@ -113,7 +138,7 @@ func (v *view) failure(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.json {
-		json.NewEncoder(v.out).Encode(map[string]*api.Failure{"failure": f})
+		_ = v.document(map[string]*api.Failure{"failure": f}) // stderr has it too
 	}
 	if len(f.Findings) > 0 {
 		f.Findings.Format(v.err, v.color)

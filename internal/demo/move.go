@@ -19,7 +19,7 @@ const (
 	breath = 700 * time.Millisecond
 )
 
-// move is the play: each act is a command that a user would type.
+// move plays the move: each act is a command that a user would type.
 func (d *demo) move(ctx context.Context) error {
 	d.report.Landscape, d.report.Version, d.report.Rate = "bistro", version.Version, d.Rate
 	var err error
@@ -27,10 +27,7 @@ func (d *demo) move(ctx context.Context) error {
 		return err
 	}
 	d.report.StartedAt = d.load.started
-	acts := []struct {
-		name string
-		do   func(context.Context) error
-	}{
+	acts := []act{
 		{"adopted", d.pause},
 		{"check", d.check},
 		{"sync", d.sync},
@@ -38,18 +35,19 @@ func (d *demo) move(ctx context.Context) error {
 		{"verify", d.verify},
 		{"deploy till v2", func(ctx context.Context) error { return d.deploy(ctx, "2", "done") }},
 		{"deploy till v3", func(ctx context.Context) error { return d.deploy(ctx, "3", "refused") }},
-		{"isolation", d.isolation},
+	}
+	if d.Isolation == "none" {
+		d.Note("WITHOUT ISOLATION, as asked: there is nothing to test, and the report says nothing of it")
+	} else {
+		acts = append(acts, act{"isolation", d.isolation})
 	}
 	if d.Rollback {
-		acts = append(acts, struct {
-			name string
-			do   func(context.Context) error
-		}{"rollback", d.rollback})
+		acts = append(acts, act{"rollback", d.rollback})
 	}
-	for _, act := range acts {
-		d.Note("— %s", act.name)
-		if err := d.act(ctx, act.name, act.do); err != nil {
-			return fmt.Errorf("%s: %w", act.name, err)
+	for _, a := range acts {
+		d.Note("— %s", a.name)
+		if err := d.play(ctx, a); err != nil {
+			return fmt.Errorf("%s: %w", a.name, err)
 		}
 		if err := d.pause(ctx); err != nil {
 			return err
@@ -62,12 +60,18 @@ func (d *demo) move(ctx context.Context) error {
 	return d.finish()
 }
 
-// act marks a phase on the timeline.
-func (d *demo) act(ctx context.Context, name string, do func(context.Context) error) error {
+// act is a piece of the play.
+type act struct {
+	name string
+	do   func(context.Context) error
+}
+
+// play does an act and marks it on the timeline.
+func (d *demo) play(ctx context.Context, a act) error {
 	start := time.Now()
-	err := do(ctx)
+	err := a.do(ctx)
 	d.report.Timeline.Events = append(d.report.Timeline.Events, report.Event{
-		AtMS: d.since(start), UntilMS: d.since(time.Now()), Name: name})
+		AtMS: d.since(start), UntilMS: d.since(time.Now()), Name: a.name})
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"godwit/internal/api"
+	"godwit/internal/store"
 	"godwit/internal/version"
 )
 
@@ -44,6 +45,9 @@ func Main(args []string) int {
 	if err := serve(ctx, *dir, log); err != nil {
 		log.Error("engine ends", "error", err)
 		fmt.Fprintln(os.Stderr, err)
+		if errors.Is(err, store.ErrLocked) {
+			return api.ExitOccupied
+		}
 		return 1
 	}
 	return 0

@@ -26,6 +26,9 @@ func (e *Engine) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.bind(l); err != nil {
+		return err
+	}
 	site, err := e.openSite(ctx, s, e.logSink())
 	if err != nil {
 		return err

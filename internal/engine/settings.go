@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"godwit/internal/api"
 	"godwit/internal/landscape"
@@ -46,6 +47,28 @@ func parse(in api.Landscape) (*landscape.Landscape, error) {
 		return nil, &api.Failure{Code: api.Usage, Message: "the landscape has findings", Findings: findings}
 	}
 	return l, nil
+}
+
+// bind puts the values of env.NAME references into the services' configuration,
+// so that a release is complete by itself and changes when a value changes.
+func (s settings) bind(l *landscape.Landscape) error {
+	for _, service := range l.Services {
+		for name, v := range service.Env {
+			parts := slices.Clone(v.Parts)
+			for i, p := range parts {
+				if p.Ref == nil || p.Ref.Kind != "env" {
+					continue
+				}
+				text, err := s.value(landscape.Value{Parts: []landscape.Part{p}})
+				if err != nil {
+					return fmt.Errorf("service %s, %s: %w", service.Name, name, err)
+				}
+				parts[i] = landscape.Part{Literal: text}
+			}
+			service.Env[name] = landscape.Value{Parts: parts}
+		}
+	}
+	return nil
 }
 
 // value resolves a Value that may refer to environment variables only.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -60,12 +61,19 @@ func (e *Engine) prepare(ctx context.Context, r api.UpRequest, sink api.Sink) (*
 	if err != nil {
 		return nil, err
 	}
+	if err := s.bind(l); err != nil {
+		return nil, err
+	}
 	old, _ := e.current()
 	w := &world{landscape: l, settings: s}
 	if old != nil {
 		w.site = old.site
 	} else if w.site, err = e.openSite(ctx, s, sink); err != nil {
 		return nil, err
+	}
+	if w.site.Abilities().Isolation == "none" {
+		sink.Event(api.Event{At: time.Now(), Scope: "site", Step: "NO ISOLATION", State: "failed",
+			Message: "instances are plain processes of this user: every one can reach every other, this machine and the whole network"})
 	}
 	if err := e.saveSettings(ctx, s); err != nil {
 		return nil, err
@@ -284,6 +292,9 @@ func (e *Engine) Plan(ctx context.Context, in api.Landscape, sink api.Sink) (pla
 		return plan.Compute(l, nil, plan.Have{}), nil
 	}
 	next := &world{landscape: l, settings: settings{Landscape: in}, site: w.site}
+	if err := next.settings.bind(l); err != nil {
+		return plan.Plan{}, err
+	}
 	images, err := e.makeImages(ctx, next, l.Services, sink)
 	if err != nil {
 		return plan.Plan{}, err

@@ -5,6 +5,7 @@ package client
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"syscall"
 
 	"godwit/internal/api"
 	"godwit/internal/plan"
@@ -20,6 +23,9 @@ import (
 
 // ErrNoEngine means that no engine answers at the socket.
 var ErrNoEngine = errors.New("no engine is running")
+
+// ErrCutOff means that the engine went away before it said how an operation ended.
+var ErrCutOff = errors.New("the engine went away in the middle of it; run the command again: a restarted engine finishes or undoes what was under way")
 
 // maxLine bounds one line of a stream.
 const maxLine = 16 << 20
@@ -178,7 +184,7 @@ func follow[R any](ctx context.Context, c *Client, path string, in any, w Watch)
 	if err := ctx.Err(); err != nil {
 		return result, err
 	}
-	return result, fmt.Errorf("the engine went away in the middle of it (%v); run the command again: a restarted engine finishes or undoes what was under way", errors.Join(lines.Err(), io.ErrUnexpectedEOF))
+	return result, fmt.Errorf("%w (%v)", ErrCutOff, cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
 }
 
 // do sends a request; an answer other than 2xx is an *api.Failure.
@@ -199,17 +205,30 @@ func (c *Client) do(ctx context.Context, method, path string, in any) (*http.Res
 		req.Header.Set("Content-Type", "application/json")
 	}
 	res, err := c.http.Do(req)
-	var op *net.OpError
 	switch {
-	case errors.As(err, &op) && op.Op == "dial":
-		return nil, fmt.Errorf("%w at %s: godwit up starts one", ErrNoEngine, c.socket)
 	case err != nil:
-		return nil, err
+		return nil, c.unreached(ctx, err)
 	case res.StatusCode/100 != 2:
 		defer res.Body.Close()
 		return nil, failure(res)
 	}
 	return res, nil
+}
+
+// unreached says why no answer came.
+func (c *Client) unreached(ctx context.Context, err error) error {
+	var op *net.OpError
+	switch dialled := errors.As(err, &op) && op.Op == "dial"; {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case dialled && (errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED)):
+		return fmt.Errorf("%w at %s: godwit up starts one", ErrNoEngine, c.socket)
+	case dialled && errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("the engine at %s belongs to another user: run this as that user, or choose another state directory with --state", c.socket)
+	case dialled:
+		return fmt.Errorf("engine at %s: %w", c.socket, op.Err)
+	}
+	return fmt.Errorf("engine at %s: %w", c.socket, err)
 }
 
 func failure(res *http.Response) error {

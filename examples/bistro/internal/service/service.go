@@ -35,15 +35,16 @@ func Main(name, version string, run func(context.Context, *slog.Logger) error) {
 	log.Info("ended")
 }
 
-// Address to listen on: LISTEN, else every address with PORT, else port 8080.
+// Address to listen on: LISTEN, else HOST (every address) and PORT (8080).
 func Address() string {
 	if listen := os.Getenv("LISTEN"); listen != "" {
 		return listen
 	}
-	if port := os.Getenv("PORT"); port != "" {
-		return ":" + port
+	port := os.Getenv("PORT")
+	if port == "" {
+		port = "8080"
 	}
-	return ":8080"
+	return net.JoinHostPort(os.Getenv("HOST"), port)
 }
 
 // Required is a setting that the program can't do without.

@@ -89,6 +89,9 @@ func Start(ctx context.Context, c Config) error {
 	for _, t := range trees {
 		t.Close()
 	}
+	if errors.Is(err, os.ErrPermission) {
+		err = fmt.Errorf("%w; an environment's own ids must be able to execute this program: chmod a+rx it", err)
+	}
 	if err != nil {
 		return fmt.Errorf("start the warden of %s: %w", c.Environment, err)
 	}
