@@ -70,12 +70,21 @@ var answerWithFailures = sync.OnceFunc(func() {
 		f := Fail(codeOf(status), "%s", message)
 		for _, err := range errs {
 			if err != nil {
-				f.Message += ": " + err.Error()
+				f.Message += ": " + withoutValue(err)
 			}
 		}
 		return &statusFailure{f}
 	}
 })
+
+// withoutValue says what is wrong and where; the value itself may be a secret.
+func withoutValue(err error) string {
+	var detail *huma.ErrorDetail
+	if errors.As(err, &detail) && detail.Location != "" {
+		return detail.Location + ": " + detail.Message
+	}
+	return err.Error()
+}
 
 // HTTPStatus of a code.
 func (c Code) HTTPStatus() int {

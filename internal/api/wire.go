@@ -80,13 +80,13 @@ type Rollout struct {
 
 // Status is everything the engine sees.
 type Status struct {
-	Landscape    string             `json:"landscape"`
-	Version      string             `json:"version"`
-	Isolation    string             `json:"isolation"`
-	Gateway      Gateway            `json:"gateway"`
-	Environments []Environment      `json:"environments"`
-	Migrations   []Migration        `json:"migrations,omitempty"`
-	Unfinished   []string           `json:"unfinished,omitempty" doc:"journal runs that could neither be finished nor undone yet"`
+	Landscape    string        `json:"landscape"`
+	Version      string        `json:"version"`
+	Isolation    string        `json:"isolation"`
+	Gateway      Gateway       `json:"gateway"`
+	Environments []Environment `json:"environments"`
+	Migrations   []Migration   `json:"migrations,omitempty"`
+	Unfinished   []string      `json:"unfinished,omitempty" doc:"journal runs that could neither be finished nor undone yet"`
 }
 
 // Environment and Database are as a site observes them.

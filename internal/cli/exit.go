@@ -44,6 +44,19 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
+// asFailure is an error as programs get it.
+func asFailure(err error) *api.Failure {
+	f := api.AsFailure(err)
+	var found *findingsError
+	if errors.As(err, &found) {
+		f.Findings = found.findings
+	}
+	if f.Code == api.Failed && exitCode(err) == exitUsage {
+		f.Code = api.Usage
+	}
+	return f
+}
+
 func failureCode(f *api.Failure) int {
 	switch f.Code {
 	case api.Usage, api.Missing:

@@ -45,12 +45,15 @@ func (g *globals) hasState() bool {
 // ensureEngine returns a client of the engine of this state directory and
 // starts one if none answers. first says that there was nothing here before.
 func (g *globals) ensureEngine(ctx context.Context) (c *client.Client, first bool, err error) {
+	if n := len(g.socket()); n > longestSocket {
+		return nil, false, api.Fail(api.Usage, "the path of the state directory is too long: %s has %d bytes, a unix socket takes %d; choose a shorter one with --state", g.socket(), n, longestSocket)
+	}
 	c = g.engine()
 	if _, err := c.Status(ctx); !errors.Is(err, client.ErrNoEngine) {
 		return c, false, err
 	}
-	if err := g.makeState(); err != nil {
-		return nil, false, err
+	if err := os.MkdirAll(g.state, 0o711); err != nil {
+		return nil, false, fmt.Errorf("state directory: %w; choose another with --state", err)
 	}
 	first = !g.hasState()
 	if err := g.startEngine(ctx, c); err != nil {
@@ -60,16 +63,6 @@ func (g *globals) ensureEngine(ctx context.Context) (c *client.Client, first boo
 		return nil, false, err
 	}
 	return c, first, nil
-}
-
-func (g *globals) makeState() error {
-	if n := len(g.socket()); n > longestSocket {
-		return api.Fail(api.Usage, "the path of the state directory is too long: %s has %d bytes, a unix socket takes %d; choose a shorter one with --state", g.socket(), n, longestSocket)
-	}
-	if err := os.MkdirAll(g.state, 0o711); err != nil {
-		return fmt.Errorf("state directory: %w; choose another with --state", err)
-	}
-	return nil
 }
 
 // startEngine starts an engine and waits until it answers. If another command

@@ -130,11 +130,7 @@ func (v *view) failure(err error) {
 	if errors.Is(err, errChangesPending) || errors.Is(err, errReported) {
 		return
 	}
-	f := api.AsFailure(err)
-	var found *findingsError
-	if errors.As(err, &found) {
-		f = &api.Failure{Code: api.Usage, Message: err.Error(), Findings: found.findings}
-	}
+	f := asFailure(err)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.json {

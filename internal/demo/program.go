@@ -39,14 +39,14 @@ func (p *program) run(ctx context.Context, result any, args ...string) (exit int
 	case err != nil:
 		return 1, fmt.Errorf("godwit %s: %w", args[0], err)
 	}
-	if result == nil {
-		return exit, nil
-	}
 	var failed struct {
 		Failure *struct{ Message string } `json:"failure"`
 	}
 	if json.Unmarshal(stdout.Bytes(), &failed) == nil && failed.Failure != nil {
 		return exit, fmt.Errorf("godwit %v: %s", args, failed.Failure.Message)
+	}
+	if result == nil {
+		return exit, nil
 	}
 	if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
 		return exit, fmt.Errorf("godwit %v: exit status %d and no JSON: %w", args, exit, err)

@@ -32,7 +32,9 @@ func (e *Engine) Down(ctx context.Context, r api.DownRequest, sink api.Sink) (st
 	if err != nil {
 		return done, err
 	}
+	e.ending.Store(true)
 	if err := e.endAll(ctx, w, sink); err != nil {
+		e.ending.Store(false)
 		return done, err
 	}
 	defer e.quit()

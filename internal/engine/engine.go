@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"godwit/internal/api"
 	gatewayclient "godwit/internal/gateway/client"
@@ -37,7 +38,8 @@ type Engine struct {
 	mu    sync.Mutex
 	world *world // nil until the first up
 
-	quit context.CancelFunc // ends the process, after down
+	ending atomic.Bool        // down has begun to end everything
+	quit   context.CancelFunc // ends the process, after down
 }
 
 // world is what the engine works on once a landscape is up. It is replaced as a

@@ -70,8 +70,8 @@ func (e *Engine) keepGateway(ctx context.Context) {
 		case <-tick.C:
 		}
 		w, err := e.current()
-		if err != nil || e.gatewayAlive(ctx) {
-			continue
+		if err != nil || e.ending.Load() || e.gatewayAlive(ctx) || e.ending.Load() {
+			continue // down ends the gateway itself, perhaps while it was being asked
 		}
 		e.log.Warn("the gateway is gone; starting it again")
 		if err := e.ensureGateway(ctx, w.settings.Listen); err != nil && ctx.Err() == nil {

@@ -221,7 +221,7 @@ func (c *Client) unreached(ctx context.Context, err error) error {
 	switch dialled := errors.As(err, &op) && op.Op == "dial"; {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case dialled && (errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED)):
+	case dialled && (errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ECONNREFUSED)):
 		return fmt.Errorf("%w at %s: godwit up starts one", ErrNoEngine, c.socket)
 	case dialled && errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("the engine at %s belongs to another user: run this as that user, or choose another state directory with --state", c.socket)

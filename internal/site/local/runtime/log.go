@@ -54,11 +54,12 @@ func (l *logFile) Write(p []byte) (int, error) {
 	defer l.mu.Unlock()
 	stamp := time.Now().UTC().Format(LogTime) + " "
 	for line := range bytes.Lines(p) {
+		ended := line[len(line)-1] == '\n'
 		if !l.inLine {
-			l.write([]byte(stamp))
+			line = append([]byte(stamp), line...) // at once: no rotation falls between
 		}
 		l.write(line)
-		l.inLine = line[len(line)-1] != '\n'
+		l.inLine = !ended
 	}
 	return len(p), nil
 }

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"godwit/internal/api"
+	"godwit/internal/fleet"
+)
+
+func TestDurations(t *testing.T) {
+	t.Parallel()
+	for ms, want := range map[float64]string{0: "0.0 ms", 0.26: "0.3 ms", 999.9: "999.9 ms", 1000: "1.0 s", 59_940: "59.9 s", 61_200: "1m1s", 3_661_000: "1h1m1s"} {
+		if got := milliseconds(ms); got != want {
+			t.Errorf("%v ms is shown as %q, want %q", ms, got, want)
+		}
+	}
+}
+
+func TestProgressLines(t *testing.T) {
+	t.Parallel()
+	var got bytes.Buffer
+	v := newView(io.Discard, &got)
+	for _, e := range []api.Event{
+		{Scope: "production/till", Step: "launch", State: "begun", MS: 5},
+		{Scope: "production/till", Step: "launch", State: "done", MS: 1500},
+		{Scope: "image till", Step: "build", State: "failed", Message: "exit status 1\nmain.go:3: wrong", MS: 2},
+		{Scope: "postgres", State: "note", Message: "unpacking"},
+	} {
+		v.event(e)
+	}
+	want := `… production/till          launch
+✓ production/till          launch (1.5 s)
+✗ image till               build exit status 1 … (2.0 ms)
+· postgres                  unpacking
+`
+	if got.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
+}
+
+func TestSummaryOfAFleet(t *testing.T) {
+	t.Parallel()
+	two := []fleet.Instance{{State: fleet.Ready}, {State: fleet.Starting}}
+	for want, f := range map[string]fleet.Fleet{
+		"0 of 0 ready":            {},
+		"1 of 2 ready, release 3": {Instances: two, Weights: fleet.Weights{3: 100, 2: 0}},
+		"1 of 2 ready, release 3 gets 90 %, release 4 gets 10 %": {Instances: two, Weights: fleet.Weights{4: 1, 3: 9}},
+	} {
+		if got := summary(f); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+// TestResultThatNobodyGot: a result that could not be written is no success.
+func TestResultThatNobodyGot(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"version"}, {"version", "--json"}} {
+		var stderr strings.Builder
+		if code := Run(t.Context(), args, full{}, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%v: exit %d, %q", args, code, stderr.String())
+		}
+	}
+}
