@@ -49,7 +49,7 @@ Exit status: 0 nothing was lost, doubled, failed or open; 1 otherwise.`,
 	}
 	c.Flags().DurationVar(&o.Duration, "duration", o.Duration, "how long the tills send at the least")
 	c.Flags().Float64Var(&o.Rate, "rate", o.Rate, "requests per second")
-	c.Flags().BoolVar(&o.Rollback, "rollback", o.Rollback, "go back to the data centre at the end (default when CI is set)")
+	c.Flags().BoolVar(&o.Rollback, "rollback", o.Rollback, "go back to the data centre at the end; on when CI is set")
 	c.Flags().StringVar(&o.Isolation, "isolation", "", `"namespaces" (default) or "none", which isolates nothing`)
 	c.Flags().StringVar(&o.Landscape, "landscape", o.Landscape, "directory of the restaurant")
 	c.Flags().BoolVar(&o.Keep, "keep", false, "keep the demo's directory with its logs")

@@ -25,7 +25,8 @@ Exit status: 0 done or unchanged, 1 failed, 3 the release was refused.`,
 		Example: `  godwit deploy till                          # test, stage, production, in order
   godwit deploy till --env production
   godwit deploy till --image ./images/till-v2`,
-		Args: arguments(1, 1),
+		Args:              arguments(1, 1),
+		ValidArgsFunction: g.complete(serviceNames),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			r.Service = args[0]
 			if r.Image != "" {
@@ -42,6 +43,7 @@ Exit status: 0 done or unchanged, 1 failed, 3 the release was refused.`,
 		},
 	}
 	c.Flags().StringVar(&r.Environment, "env", "", "only this environment")
+	g.completeEnvironments(c)
 	c.Flags().StringVar(&r.Image, "image", "", "OCI layout directory or archive to deploy instead of the declared one")
 	return c
 }
@@ -57,7 +59,8 @@ the one named by --to. The same steps as deploy.
 Exit status: 0 done, 1 failed, 3 the release was refused.`,
 		Example: `  godwit rollback till --env production
   godwit rollback till --to 3`,
-		Args: arguments(1, 1),
+		Args:              arguments(1, 1),
+		ValidArgsFunction: g.complete(serviceNames),
 		RunE: func(c *cobra.Command, args []string) error {
 			r.Service = args[0]
 			engine, err := g.running(c.Context())
@@ -69,8 +72,21 @@ Exit status: 0 done, 1 failed, 3 the release was refused.`,
 		},
 	}
 	c.Flags().StringVar(&r.Environment, "env", "", "only this environment")
+	g.completeEnvironments(c)
 	c.Flags().IntVar(&r.To, "to", 0, "release number (default: the one before the current)")
 	return c
+}
+
+// ended is how a rollout ended, in words.
+func ended(r api.Rollout) string {
+	if r.Outcome == "unchanged" {
+		return fmt.Sprintf("release %d is live already, nothing to change", r.To)
+	}
+	text := fmt.Sprintf("release %d -> %d: %s", r.From, r.To, r.Outcome)
+	if r.Reason != "" {
+		text += ": " + r.Reason
+	}
+	return fmt.Sprintf("%s; %d requests failed, %d shielded by the old release", text, r.Failed, r.Shielded)
 }
 
 // rollouts prints how rollouts ended; any that was refused or failed decides the exit status.
@@ -80,11 +96,7 @@ func (g *globals) rollouts(rollouts []api.Rollout, err error) error {
 	}
 	g.view.result(rollouts, func(w io.Writer) {
 		for _, r := range rollouts {
-			fmt.Fprintf(w, "%s/%s: release %d -> %d: %s", r.Environment, r.Service, r.From, r.To, r.Outcome)
-			if r.Reason != "" {
-				fmt.Fprintf(w, " (%s)", r.Reason)
-			}
-			fmt.Fprintf(w, ", %d requests failed, %d shielded\n", r.Failed, r.Shielded)
+			fmt.Fprintf(w, "%s/%s: %s\n", r.Environment, r.Service, ended(r))
 		}
 	})
 	for _, r := range rollouts {

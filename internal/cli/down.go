@@ -23,7 +23,8 @@ protected environment is removed only with --approve, and never while it holds
 the truth of a migration that has not been finished.`,
 		Example: `  godwit down
   godwit down --approve        # protected environments too`,
-		Args: arguments(0, 0),
+		Args:              arguments(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return g.down(c.Context(), approve)
 		},

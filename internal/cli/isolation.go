@@ -18,8 +18,9 @@ real packets to the declared port and to another one, and compares what came
 through with what the landscape's needs say.
 
 Exit status: 0 all as declared, 1 something is open or shut that should not be.`,
-		Example: "  godwit isolation\n  godwit isolation --json",
-		Args:    arguments(0, 0),
+		Example:           "  godwit isolation\n  godwit isolation --json",
+		Args:              arguments(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			engine, err := g.running(c.Context())
 			if err != nil {

@@ -19,7 +19,8 @@ func newLogs(g *globals) *cobra.Command {
 every line is one JSON document.`,
 		Example: `  godwit logs till --env production --tail 100
   godwit logs -f`,
-		Args: arguments(0, 1),
+		Args:              arguments(0, 1),
+		ValidArgsFunction: g.complete(serviceNames),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				r.Service = args[0]
@@ -41,6 +42,7 @@ every line is one JSON document.`,
 		},
 	}
 	c.Flags().StringVar(&r.Environment, "env", "", "only this environment")
+	g.completeEnvironments(c)
 	c.Flags().IntVar(&r.Tail, "tail", r.Tail, "lines per instance")
 	c.Flags().BoolVarP(&r.Follow, "follow", "f", false, "go on until Ctrl-C")
 	return c

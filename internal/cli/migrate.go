@@ -66,6 +66,8 @@ func (g *globals) migration(name, short, long string, run func(ctx context.Conte
 		Long:    long,
 		Example: fmt.Sprintf("  godwit migrate %s\n  godwit migrate %s datacenter --json", name, name),
 		Args:    arguments(0, 1),
+
+		ValidArgsFunction: g.complete(migrationNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := g.running(cmd.Context())
 			if err != nil {

@@ -29,6 +29,9 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if handled, code := local.Dispatch(os.Args); handled { // local.Check re-executes this binary
+		os.Exit(code)
+	}
 	os.Exit(run(m))
 }
 

@@ -20,9 +20,10 @@ server of its own; as an ordinary user the same packages, unpacked into the
 user's cache directory. Then says whether this machine can isolate environments.
 
 Exit status: 0 everything is there, 1 something is missing.`,
-		Example: "  godwit setup",
-		Args:    arguments(0, 0),
-		RunE:    func(c *cobra.Command, _ []string) error { return g.setup(c.Context()) },
+		Example:           "  godwit setup",
+		Args:              arguments(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(c *cobra.Command, _ []string) error { return g.setup(c.Context()) },
 	}
 }
 

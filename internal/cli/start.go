@@ -21,6 +21,8 @@ const (
 	startTimeout = 60 * time.Second
 	// endTimeout bounds the wait for an engine that is told to end.
 	endTimeout = 30 * time.Second
+	// respawn is how often an engine is started beside one that does not answer yet.
+	respawn = 250 * time.Millisecond
 	// longestSocket is what the kernel takes as a unix socket's path.
 	longestSocket = 100
 )
@@ -73,6 +75,8 @@ func (g *globals) startEngine(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return err
 	}
+	again := time.NewTicker(respawn)
+	defer again.Stop()
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
 		_, err := c.Status(ctx)
 		if err == nil || !errors.Is(err, client.ErrNoEngine) || !e.hasEnded() {
@@ -81,8 +85,12 @@ func (g *globals) startEngine(ctx context.Context, c *client.Client) error {
 		if e.cmd.ProcessState.ExitCode() != api.ExitOccupied {
 			return struct{}{}, backoff.Permanent(fmt.Errorf("it ended at once (%v): %s", e.cmd.ProcessState, lastLines(g.engineLog())))
 		}
-		if e, err = g.spawnEngine(); err != nil {
-			return struct{}{}, backoff.Permanent(err)
+		select {
+		case <-again.C:
+			if e, err = g.spawnEngine(); err != nil {
+				return struct{}{}, backoff.Permanent(err)
+			}
+		default: // the other one answers soon, or is gone
 		}
 		return struct{}{}, client.ErrNoEngine
 	}, backoff.WithBackOff(backoff.NewConstantBackOff(20*time.Millisecond)), backoff.WithMaxElapsedTime(startTimeout))

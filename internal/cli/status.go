@@ -25,7 +25,8 @@ An engine that was killed is started again first.
 Exit status: 0 shown, 1 no engine, or it does not answer.`,
 		Example: `  godwit status
   godwit status --json | jq '.environments[].fleets[].instances[].state'`,
-		Args: arguments(0, 0),
+		Args:              arguments(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			engine, err := g.running(c.Context())
 			if err != nil {

@@ -108,9 +108,6 @@ func TestUnreadable(t *testing.T) {
 // TestOtherUsersEngine: an engine that may not be reached is not mistaken for none.
 func TestOtherUsersEngine(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to be another user")
-	}
 	state := t.TempDir()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -118,11 +115,13 @@ func TestOtherUsersEngine(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	socket := filepath.Join(state, "engine.sock")
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: socket}), unix.Listen(fd, 1), os.Chmod(socket, 0o600), openUp(state)); err != nil {
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: socket}), unix.Listen(fd, 1), os.Chmod(socket, 0), openUp(state)); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(binary, "status", "--state", state)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
 	out, _ := cmd.CombinedOutput()
 	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(string(out), "belongs to another user") {
 		t.Errorf("exit %d, %s", code, out)

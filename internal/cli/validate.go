@@ -48,8 +48,8 @@ func (g *globals) validate(path string) error {
 		Services: len(l.Services), Databases: len(l.Databases), Findings: append(landscape.Findings{}, findings...)}
 	return g.view.result(result, func(w io.Writer) {
 		findings.Format(w, g.view.outColor) // warnings
-		fmt.Fprintf(w, "landscape %q can be used: %d environments, %d services, %d databases\n",
-			result.Landscape, result.Environments, result.Services, result.Databases)
+		fmt.Fprintf(w, "landscape %q can be used: %s, %s, %s\n", result.Landscape,
+			count(result.Environments, "environment"), count(result.Services, "service"), count(result.Databases, "database"))
 	})
 }
 

@@ -12,10 +12,11 @@ import (
 
 func newVersion(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  godwit version --json",
-		Args:    arguments(0, 0),
+		Use:               "version",
+		Short:             "Print the version",
+		Example:           "  godwit version --json",
+		Args:              arguments(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
 			v := map[string]string{"version": version.Version, "commit": version.Commit(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH}
 			return g.view.result(v, func(w io.Writer) {

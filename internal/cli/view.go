@@ -125,6 +125,14 @@ func milliseconds(ms float64) string {
 	return fmt.Sprintf("%.1f ms", ms)
 }
 
+// count is a number of things, in words that fit one of them too.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // failure says what went wrong: to people on stderr, to programs also as JSON on stdout.
 func (v *view) failure(err error) {
 	if errors.Is(err, errChangesPending) || errors.Is(err, errReported) {

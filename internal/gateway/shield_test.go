@@ -25,7 +25,7 @@ func TestShieldHidesAFailingRelease(t *testing.T) {
 			return newBackend(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "oops", 500) }).endpoint("new", 2)
 		},
 		"503": func(t *testing.T) Endpoint {
-			return newBackend(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "oops", 503) }).endpoint("new", 2)
+			return newBackend(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "oops", http.StatusServiceUnavailable) }).endpoint("new", 2)
 		},
 		"silent":       func(t *testing.T) Endpoint { return rawBackend(t, silent) },
 		"breaks":       func(t *testing.T) Endpoint { return rawBackend(t, breaks) },

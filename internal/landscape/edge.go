@@ -42,7 +42,7 @@ func Edges(l *Landscape) []Edge {
 			if need.Kind == kindService {
 				port = ports[need.Name]
 			}
-			add(Edge{Node{kindService, s.Name}, Node{need.Kind, need.Name}, port})
+			add(Edge{Node{kindService, s.Name}, Node(need), port})
 		}
 	}
 	return edges

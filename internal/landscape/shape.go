@@ -1,10 +1,5 @@
 package landscape
 
-import (
-	"maps"
-	"slices"
-)
-
 // shape says what a block may hold. The shapes below are the language.
 type shape struct {
 	label  bool // has a name
@@ -90,9 +85,4 @@ var serviceShape = &shape{label: true,
 			"max": {example: "10"},
 		}},
 	},
-}
-
-// words are all names that may stand in the block.
-func (s *shape) words() []string {
-	return append(slices.Sorted(maps.Keys(s.attrs)), slices.Sorted(maps.Keys(s.blocks))...)
 }

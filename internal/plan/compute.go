@@ -35,6 +35,7 @@ type computation struct {
 	environments, databases, services, ingresses []Change
 	removals                                     [4][]Change // ingresses, services, databases, environments
 	unchanged                                    int
+	kept                                         []Kept
 }
 
 func (c *computation) plan() Plan {
@@ -42,7 +43,7 @@ func (c *computation) plan() Plan {
 	for _, r := range c.removals {
 		changes = append(changes, r...)
 	}
-	return Plan{Changes: changes, Unchanged: c.unchanged}
+	return Plan{Changes: changes, Unchanged: c.unchanged, Kept: c.kept}
 }
 
 // remove keeps a removal for the end.
@@ -83,7 +84,7 @@ func (c *computation) removeEnvironment(there HaveEnvironment) {
 		in.removeService(f)
 	}
 	for _, d := range slices.Backward(there.Databases) {
-		in.removeDatabase(d)
+		in.removeDatabase(d, in.absent())
 	}
 	c.remove(Change{Kind: Environment, Environment: there.Name, Name: there.Name, From: there.Network.String(),
 		Reason: "no longer declared", Protected: there.Protected})
@@ -118,23 +119,36 @@ func (in inside) compareDatabases() {
 			in.databases = append(in.databases, in.change(Create, Database, d.Name, "", d.Engine, "declared, and not there"))
 		case in.replaced:
 			ch := in.change(Replace, Database, d.Name, d.Engine, d.Engine, "its environment is replaced; its data is lost")
-			ch.Protected = in.protected
+			ch.Protected = true
 			in.databases = append(in.databases, ch)
 		default:
 			in.unchanged++
 		}
 	}
 	for _, d := range slices.Backward(in.there.Databases) {
-		if _, declared := in.landscape.Database(d); !declared {
-			in.removeDatabase(d)
+		if _, declared := in.landscape.Database(d); declared {
+			continue
+		}
+		if in.replaced {
+			in.removeDatabase(d, "no longer declared, and its environment is replaced")
+		} else {
+			in.keepDatabase(d)
 		}
 	}
 }
 
-func (in inside) removeDatabase(name string) {
-	ch := in.change(Remove, Database, name, "postgres", "", in.absent()+"; its data is lost")
-	ch.Protected = in.protected
+// removeDatabase: it ends with its environment, and its data with it; that needs
+// approval in every environment.
+func (in inside) removeDatabase(name, reason string) {
+	ch := in.change(Remove, Database, name, "postgres", "", reason+"; its data is lost")
+	ch.Protected = true
 	in.remove(ch)
+}
+
+// keepDatabase: a line that is gone from a file is not enough to lose data.
+func (in inside) keepDatabase(name string) {
+	in.kept = append(in.kept, Kept{Database, in.environment, name,
+		"no longer declared; it is kept, for its data would be lost: it ends only with its environment, and is used again when it is declared again"})
 }
 
 func (in inside) compareIngresses() {

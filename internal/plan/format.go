@@ -35,6 +35,9 @@ func (p Plan) Format(w io.Writer, color bool) error {
 			fmt.Fprintf(&b, "    + %s\n", plain(c.To))
 		}
 	}
+	for _, k := range p.Kept {
+		fmt.Fprintf(&b, "= %s\n    %s\n", plain(Change{Kind: k.Kind, Environment: k.Environment, Name: k.Name}.title()), plain(k.Reason))
+	}
 	b.WriteString(p.Summary() + "\n")
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write plan: %w", err)
@@ -52,7 +55,7 @@ func (c Change) title() string {
 // Summary is the plan in one line.
 func (p Plan) Summary() string {
 	if p.Empty() {
-		return fmt.Sprintf("nothing to change; %d as declared", p.Unchanged)
+		return fmt.Sprintf("nothing to change; %d as declared", p.Unchanged) + p.summaryOfKept()
 	}
 	count := map[Action]int{}
 	for _, c := range p.Changes {
@@ -63,7 +66,14 @@ func (p Plan) Summary() string {
 	if n := len(p.Protected()); n > 0 {
 		s += fmt.Sprintf("; %d need approval", n)
 	}
-	return s
+	return s + p.summaryOfKept()
+}
+
+func (p Plan) summaryOfKept() string {
+	if len(p.Kept) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d kept", len(p.Kept))
 }
 
 // plain keeps what a site observed from steering a terminal.

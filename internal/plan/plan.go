@@ -42,7 +42,7 @@ type Change struct {
 	From        string `json:"from,omitempty"` // what is there, for people
 	To          string `json:"to,omitempty"`   // what will be there
 	Reason      string `json:"reason"`
-	// Protected: data or traffic of a protected environment would be lost;
+	// Protected: data, or traffic of a protected environment, would be lost;
 	// refused without approval.
 	Protected bool `json:"protected,omitempty"`
 }
@@ -53,6 +53,16 @@ type Change struct {
 type Plan struct {
 	Changes   []Change `json:"changes"`
 	Unchanged int      `json:"unchanged"` // things that are as declared
+	Kept      []Kept   `json:"kept,omitempty"`
+}
+
+// Kept is what is no longer declared and stays all the same. It is no change:
+// carrying the plan out leaves it alone.
+type Kept struct {
+	Kind        Kind   `json:"kind"`
+	Environment string `json:"environment"`
+	Name        string `json:"name"`
+	Reason      string `json:"reason"`
 }
 
 // Have is what a site observed, and what the gateway routes.

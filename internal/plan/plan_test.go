@@ -159,7 +159,7 @@ func TestConverges(t *testing.T) {
 	})
 }
 
-// What loses data or traffic of a protected environment says so.
+// What loses data, or traffic of a protected environment, says so.
 func TestProtection(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -169,8 +169,33 @@ func TestProtection(t *testing.T) {
 			old, _ := before.Environment(c.Environment)
 			now, _ := l.Environment(c.Environment)
 			loses := c.Action == plan.Remove || c.Action == plan.Replace
-			if want := loses && (old.Protected || now.Protected); c.Protected != want {
+			if want := loses && (old.Protected || now.Protected || c.Kind == plan.Database); c.Protected != want {
 				t.Fatalf("protected is %v, want %v: %+v", c.Protected, want, c)
+			}
+		}
+	})
+}
+
+// A database that is there is as declared, or lost with approval, or kept: none
+// is forgotten, and none is lost while its environment stays.
+func TestDatabasesStay(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		before, oldImages := drawLandscape(t, "have")
+		l, images := drawLandscape(t, "want")
+		p := plan.Compute(l, images, existing(before, oldImages))
+		for _, old := range before.Environments {
+			now, stays := l.Environment(old.Name)
+			stays = stays && now.Network == old.Network
+			for _, d := range before.Databases {
+				_, declared := l.Database(d.Name)
+				lost := slices.ContainsFunc(p.Changes, func(c plan.Change) bool {
+					return c.Kind == plan.Database && c.Environment == old.Name && c.Name == d.Name && c.Protected
+				})
+				kept := slices.ContainsFunc(p.Kept, func(k plan.Kept) bool { return k.Environment == old.Name && k.Name == d.Name })
+				if lost == stays || kept != (stays && !declared) {
+					t.Fatalf("database %s of %s: environment stays %v, declared %v, and yet lost %v, kept %v", d.Name, old.Name, stays, declared, lost, kept)
+				}
 			}
 		}
 	})
@@ -315,10 +340,9 @@ func TestFormat(t *testing.T) {
 + ingress till in production
     declared, and not there
     + till.example -> till
-- database old�[2J in production  (protected: needs approval)
-    no longer declared; its data is lost
-    - postgres
-3 to create, 1 to update, 0 to replace, 1 to remove; 1 as declared; 1 need approval
+= database old�[2J in production
+    no longer declared; it is kept, for its data would be lost: it ends only with its environment, and is used again when it is declared again
+3 to create, 1 to update, 0 to replace, 0 to remove; 1 as declared; 1 kept
 `
 	if b.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", b.String(), want)

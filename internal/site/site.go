@@ -40,7 +40,9 @@ type Site interface {
 
 	// Apply makes an environment as the landscape declares it: its network,
 	// its edges, its databases. It leaves instances alone. A database that is
-	// no longer declared is left alone too, and reported by Observe.
+	// no longer declared is left alone too, for its data, and reported by
+	// Observe; it ends with its environment. A service that is no longer
+	// declared goes on as it is until it is withdrawn; see Shift.
 	Apply(ctx context.Context, l *landscape.Landscape, environment string) error
 
 	// Observe reports an environment as it is now. ErrNotFound when it is not there.
@@ -54,6 +56,11 @@ type Site interface {
 	// Shift sets the share of new requests that each release gets, atomically:
 	// from outside and from the other services of the environment. ErrInvalid
 	// when a release above weight 0 has no ready instance or all weights are 0.
+	//
+	// A service that the landscape last applied no longer declares may have all
+	// weights 0, or none: that withdraws it, nobody is sent to it any more. When
+	// its last release is retired it is gone: Observe does not report it, and
+	// other calls for it return ErrNotFound until it is applied again.
 	Shift(ctx context.Context, environment, service string, weights fleet.Weights) error
 
 	// Drain waits until a release, at weight 0, has no request in flight.

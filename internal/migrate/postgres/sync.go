@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ const (
 	copyFailures = 3                      // errors of the copying workers after which sync gives up
 	copyLook     = 100 * time.Millisecond // how often the copy is looked at
 	silence      = 15 * time.Second       // how long a server may not answer before sync gives up
+	standstill   = 2 * time.Minute        // how long nothing may move
 	syncedLag    = 2 * time.Second        // what a row may need to the target for a sync to be done
 )
 
@@ -98,16 +100,17 @@ func (b *Bridge) follow(ctx context.Context) error {
 }
 
 // awaitCopy waits until all rows are copied and the stream is close behind. It
-// bears a server that is away for a moment.
+// bears a server that is away for a moment, and gives up when nothing moves.
 func (b *Bridge) awaitCopy(ctx context.Context, progress func(Progress)) error {
 	failures, err := b.copyErrors(ctx)
 	if err != nil {
 		return err
 	}
-	since := time.Now()
+	var last Progress
+	answered, moved := time.Now(), time.Now()
 	return until(ctx, copyLook, func() (bool, error) {
-		p, err := b.lookAtCopy(ctx, failures)
-		if errors.Is(err, ErrUnreachable) && time.Since(since) < silence {
+		p, err := b.lookAtCopy(ctx, &failures)
+		if errors.Is(err, ErrUnreachable) && time.Since(answered) < silence {
 			return false, nil
 		}
 		if errors.Is(err, ErrUnreachable) {
@@ -116,32 +119,48 @@ func (b *Bridge) awaitCopy(ctx context.Context, progress func(Progress)) error {
 		if err != nil {
 			return false, err
 		}
-		since = time.Now()
+		answered = time.Now()
+		if !reflect.DeepEqual(p, last) {
+			last, moved = p, time.Now()
+		}
+		if time.Since(moved) > standstill {
+			return false, b.whyCopyFails(ctx, fmt.Sprintf("nothing moves since %v", standstill))
+		}
 		if progress != nil {
 			progress(p)
 		}
-		if p.Tables == 0 || p.Copied < p.Tables {
-			return false, nil
-		}
-		short, cancel := context.WithTimeout(ctx, syncedLag)
-		defer cancel()
-		_, err = b.roundTrip(short, Source)
-		return err == nil, ctx.Err()
+		return b.closeBehind(ctx, p)
 	})
 }
 
-// lookAtCopy is where the copy stands; an error when it can't go on.
-func (b *Bridge) lookAtCopy(ctx context.Context, failures int) (Progress, error) {
+// closeBehind says whether all rows are copied and a new one arrives soon.
+func (b *Bridge) closeBehind(ctx context.Context, p Progress) (bool, error) {
+	if p.Tables == 0 || p.Copied < p.Tables {
+		return false, nil
+	}
+	short, cancel := context.WithTimeout(ctx, syncedLag)
+	defer cancel()
+	_, err := b.roundTrip(short, Source)
+	if short.Err() != nil || errors.Is(err, ErrUnreachable) {
+		return false, ctx.Err() // still behind: look again, also for the reason
+	}
+	return err == nil, err
+}
+
+// lookAtCopy is where the copy stands; an error when it can't go on. failures
+// is how often workers had failed before; a server that crashed counts anew.
+func (b *Bridge) lookAtCopy(ctx context.Context, failures *int) (Progress, error) {
 	if err := b.Unchanged(ctx, Source); err != nil {
 		return Progress{}, err
 	}
 	p, err := b.progress(ctx)
-	if err != nil || p.Copied == p.Tables {
+	if err != nil {
 		return p, err
 	}
 	now, err := b.copyErrors(ctx)
-	if err == nil && now-failures >= copyFailures {
-		return p, b.whyCopyFails(ctx, now-failures)
+	*failures = min(*failures, now)
+	if err == nil && now-*failures >= copyFailures {
+		return p, b.whyCopyFails(ctx, fmt.Sprintf("its workers failed %d times", now-*failures))
 	}
 	return p, err
 }
@@ -200,13 +219,13 @@ func (b *Bridge) copyErrors(ctx context.Context) (int, error) {
 
 // whyCopyFails asks the target by doing what its workers do, which only its
 // log knows otherwise: write a few megabytes.
-func (b *Bridge) whyCopyFails(ctx context.Context, failures int) error {
+func (b *Bridge) whyCopyFails(ctx context.Context, what string) error {
 	_, err := b.write(ctx, Target, "BEGIN", "CREATE TABLE godwit.room AS SELECT repeat(md5(g::text), 200) FROM generate_series(1, 4000) g", "ROLLBACK")
 	if errors.Is(err, ErrDiskFull) {
-		return fmt.Errorf("%w (%d times): %w", ErrCopy, failures, err)
+		return fmt.Errorf("%w (%s): %w", ErrCopy, what, err)
 	}
 	waiting := b.uncopied(ctx)
-	return b.about(Target, fmt.Errorf("%w (%d times) at %s; its server's log says why, mend that and run sync again", ErrCopy, failures, waiting))
+	return b.about(Target, fmt.Errorf("%w (%s) at %s; the logs of both servers say why, mend that and run sync again", ErrCopy, what, waiting))
 }
 
 // uncopied names the tables whose rows are not there yet.
@@ -219,6 +238,9 @@ func (b *Bridge) uncopied(ctx context.Context) string {
 		WHERE s.subname = $1 AND r.srsubstate <> 'r' ORDER BY 1 LIMIT 5`, b.subscription())
 	if err != nil {
 		return "unknown tables"
+	}
+	if len(tables) == 0 {
+		return "the stream of changes"
 	}
 	return strings.Join(tables, ", ")
 }

@@ -72,6 +72,13 @@ func (s *Site) declare(l *landscape.Landscape, name string) (*record, error) {
 				AdminPassword: newSecret(), Password: newSecret()}
 		}
 	}
+	for name, have := range r.Services {
+		_, declared := l.Service(name)
+		have.Undeclared = !declared
+		if have.gone() {
+			delete(r.Services, name)
+		}
+	}
 	for _, v := range l.Services {
 		have := r.Services[v.Name]
 		if have == nil {

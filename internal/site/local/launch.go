@@ -99,7 +99,7 @@ func (s *Site) publish(ctx context.Context, r *record, service string) error {
 		return fmt.Errorf("environment %s: %w", r.Name, err)
 	}
 	p := s.pool(r, service)
-	if len(p.Weights) == 0 {
+	if len(p.Weights) == 0 && !r.Services[service].Undeclared {
 		return nil // nothing was shifted to it yet
 	}
 	if err := s.Gateway.SetPool(ctx, pool(r.Name, service), p); err != nil {

@@ -37,6 +37,8 @@ type serviceRecord struct {
 	Ingress  bool                   `json:"ingress"` // the gateway may reach it
 	Weights  fleet.Weights          `json:"weights"`
 	Releases map[int]*fleet.Release `json:"releases"`
+	// Undeclared: the landscape last applied does not have it any more.
+	Undeclared bool `json:"undeclared,omitempty"`
 }
 
 type databaseRecord struct {

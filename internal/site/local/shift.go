@@ -34,7 +34,7 @@ func (s *Site) Shift(ctx context.Context, environment, service string, weights f
 	if err != nil {
 		return err
 	}
-	if err := r.checkWeights(service, weights, all); err != nil {
+	if err := r.checkWeights(service, v.Undeclared, weights, all); err != nil {
 		return err
 	}
 	v.Weights = maps.Clone(weights)
@@ -45,7 +45,7 @@ func (s *Site) Shift(ctx context.Context, environment, service string, weights f
 	return s.publish(ctx, r, service)
 }
 
-func (r *record) checkWeights(service string, weights fleet.Weights, all []warden.Status) error {
+func (r *record) checkWeights(service string, mayWithdraw bool, weights fleet.Weights, all []warden.Status) error {
 	total := 0
 	for number, w := range weights {
 		ready := slices.ContainsFunc(all, func(i warden.Status) bool {
@@ -57,7 +57,7 @@ func (r *record) checkWeights(service string, weights fleet.Weights, all []warde
 		}
 		total += w
 	}
-	if total == 0 {
+	if total == 0 && !mayWithdraw {
 		return fmt.Errorf("no release of %s/%s has weight: %w", r.Name, service, site.ErrInvalid)
 	}
 	return nil
@@ -114,8 +114,25 @@ func (s *Site) Retire(ctx context.Context, environment, service string, release 
 		return err
 	}
 	left := r.without(ids)
-	delete(left.Services[service].Releases, release)
+	delete(v.Releases, release)
+	if v.gone() {
+		if err := s.forget(ctx, left, service); err != nil {
+			return err
+		}
+	}
 	return s.save(left)
+}
+
+// gone: it is neither declared nor is anything of it left.
+func (v *serviceRecord) gone() bool { return v.Undeclared && len(v.Releases) == 0 }
+
+// forget takes a service that is gone out of record, rules and gateway.
+func (s *Site) forget(ctx context.Context, r *record, service string) error {
+	delete(r.Services, service)
+	if err := s.client(r.Name).ApplyRules(ctx, r.rules()); err != nil {
+		return fmt.Errorf("environment %s: %w", r.Name, err)
+	}
+	return s.removePool(ctx, pool(r.Name, service))
 }
 
 func (s *Site) removeInstances(ctx context.Context, environment string, ids []string) error {

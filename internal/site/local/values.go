@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,14 +41,11 @@ func (r *record) environ(release *fleet.Release, img image.Image, address netip.
 
 // resolve says what a reference means in this environment.
 func (r *record) resolve(ref landscape.AttrRef) (string, error) {
-	host, port, address := "", 0, r.Router
+	var host string
+	var port int
+	var address netip.Addr
 	attributes := map[string]string{}
 	switch ref.Kind {
-	case "env":
-		if value, ok := os.LookupEnv(ref.Name); ok {
-			return value, nil
-		}
-		return "", fmt.Errorf("the environment variable %s is not set: %w", ref.Name, site.ErrInvalid)
 	case "service":
 		v, err := r.service(ref.Name)
 		if err != nil {

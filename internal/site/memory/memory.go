@@ -36,6 +36,7 @@ type environment struct {
 }
 
 type service struct {
+	declared bool // by the landscape last applied
 	releases map[int]*release
 	weights  fleet.Weights
 	credit   map[int]int // of the smooth weighted choice
@@ -80,13 +81,29 @@ func (s *Site) Apply(ctx context.Context, l *landscape.Landscape, name string) e
 			e.databases = append(e.databases, d.Name)
 		}
 	}
-	for _, d := range l.Services {
-		if e.services[d.Name] == nil {
-			e.services[d.Name] = &service{releases: map[int]*release{}, weights: fleet.Weights{}, credit: map[int]int{}}
-		}
-	}
+	e.declare(l.Services)
 	s.changed(e)
 	return nil
+}
+
+// declare makes the services that are new, and forgets those that are neither
+// declared nor there.
+func (e *environment) declare(services []landscape.Service) {
+	for name, v := range e.services {
+		v.declared = slices.ContainsFunc(services, func(d landscape.Service) bool { return d.Name == name })
+		e.forget(name)
+	}
+	for _, d := range services {
+		if e.services[d.Name] == nil {
+			e.services[d.Name] = &service{declared: true, releases: map[int]*release{}, weights: fleet.Weights{}, credit: map[int]int{}}
+		}
+	}
+}
+
+func (e *environment) forget(name string) {
+	if v := e.services[name]; !v.declared && len(v.releases) == 0 {
+		delete(e.services, name)
+	}
 }
 
 // Observe implements site.Site.

@@ -75,10 +75,11 @@ func (s *Site) Shift(ctx context.Context, environment, name string, weights flee
 		}
 		total += w
 	}
-	if total == 0 {
+	if total == 0 && v.declared {
 		return fmt.Errorf("no release of %s/%s has weight: %w", environment, name, site.ErrInvalid)
 	}
-	v.weights = maps.Clone(weights)
+	v.weights = fleet.Weights{}
+	maps.Copy(v.weights, weights)
 	s.changed(e)
 	return nil
 }
@@ -141,6 +142,7 @@ func (s *Site) Retire(ctx context.Context, environment, name string, number int)
 	}
 	delete(v.releases, number)
 	delete(v.weights, number)
+	e.forget(name)
 	s.changed(e)
 	return nil
 }

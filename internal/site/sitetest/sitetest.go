@@ -66,6 +66,7 @@ func Run(t *testing.T, h Harness) {
 		{"drain and retire", drainRetire},
 		{"drain and retire refuse weight", drainRetireWeight},
 		{"drain waits for requests in flight", drainWaits},
+		{"a service that is no longer declared", withdraw},
 		{"remove", remove},
 		{"calls end with their context", cancellation},
 	} {
