@@ -247,6 +247,10 @@ func TestEngineGone(t *testing.T) {
 	if _, err := c.Up(t.Context(), api.UpRequest{}, client.Watch{}); !errors.Is(err, client.ErrCutOff) {
 		t.Errorf("got %v", err)
 	}
+	c = client.New(serve(t, &engine{status: func() (api.Status, error) { panic(http.ErrAbortHandler) }}))
+	if _, err := c.Status(t.Context()); !errors.Is(err, client.ErrCutOff) {
+		t.Errorf("before an answer: got %v", err)
+	}
 }
 
 func TestNoEngine(t *testing.T) {

@@ -51,8 +51,8 @@ func (g *globals) ensureEngine(ctx context.Context) (c *client.Client, first boo
 		return nil, false, api.Fail(api.Usage, "the path of the state directory is too long: %s has %d bytes, a unix socket takes %d; choose a shorter one with --state", g.socket(), n, longestSocket)
 	}
 	c = g.engine()
-	if _, err := c.Status(ctx); !errors.Is(err, client.ErrNoEngine) {
-		return c, false, err
+	if _, err := c.Status(ctx); !errors.Is(err, client.ErrNoEngine) && !errors.Is(err, client.ErrCutOff) {
+		return c, false, err // ErrCutOff: it was killed just now
 	}
 	if err := os.MkdirAll(g.state, 0o711); err != nil {
 		return nil, false, fmt.Errorf("state directory: %w; choose another with --state", err)

@@ -22,18 +22,18 @@ const (
 	outcomeRefused   = "refused"
 )
 
+// fine: the release that was to serve serves.
+func fine(r api.Rollout) bool { return r.Outcome == outcomeDone || r.Outcome == outcomeUnchanged }
+
 // Deploy rolls out a new release of a service, environment by environment in
 // the order they are declared; the first that is not done ends it.
 func (e *Engine) Deploy(ctx context.Context, r api.DeployRequest, sink api.Sink) ([]api.Rollout, error) {
-	return e.inEnvironments(ctx, "deploy of "+r.Service, r.Service, r.Environment,
-		func(w *world, s landscape.Service) (func(environment string) (api.Rollout, error), error) {
+	return e.inEnvironments(ctx, "deploy of "+r.Service, r.Service, r.Environment, sink,
+		func(w *world, s landscape.Service, sink api.Sink) (rolloutIn, error) {
 			digest, err := e.deployImage(ctx, w, s, r.Image, sink)
-			if err != nil {
-				return nil, err
-			}
 			return func(environment string) (api.Rollout, error) {
 				return e.rollout(ctx, w, environment, s, digest, sink)
-			}, nil
+			}, err
 		})
 }
 
@@ -48,8 +48,8 @@ func (e *Engine) deployImage(ctx context.Context, w *world, s landscape.Service,
 // Rollback returns a service to an earlier release: its image and configuration
 // as a new release, by the same steps.
 func (e *Engine) Rollback(ctx context.Context, r api.RollbackRequest, sink api.Sink) ([]api.Rollout, error) {
-	return e.inEnvironments(ctx, "rollback of "+r.Service, r.Service, r.Environment,
-		func(w *world, s landscape.Service) (func(environment string) (api.Rollout, error), error) {
+	return e.inEnvironments(ctx, "rollback of "+r.Service, r.Service, r.Environment, sink,
+		func(w *world, s landscape.Service, sink api.Sink) (rolloutIn, error) {
 			return func(environment string) (api.Rollout, error) {
 				return e.rollBackTo(ctx, w, environment, s, r.To, sink)
 			}, nil
@@ -88,14 +88,17 @@ func (e *Engine) previous(ctx context.Context, environment, service string, live
 	return 0, api.Fail(api.Missing, "%s/%s has no earlier release to return to", environment, service)
 }
 
+// rolloutIn is one rollout, ready to be done in an environment.
+type rolloutIn func(environment string) (api.Rollout, error)
+
 // inEnvironments does one kind of rollout in one or all environments.
-func (e *Engine) inEnvironments(ctx context.Context, operation, service, environment string,
-	prepare func(*world, landscape.Service) (func(string) (api.Rollout, error), error)) ([]api.Rollout, error) {
-	end, err := e.begin(operation)
+func (e *Engine) inEnvironments(ctx context.Context, operation, service, environment string, sink api.Sink,
+	prepare func(*world, landscape.Service, api.Sink) (rolloutIn, error)) (rollouts []api.Rollout, err error) {
+	sink, end, err := e.begin(operation, sink)
 	if err != nil {
 		return nil, err
 	}
-	defer end()
+	defer end(&err)
 	w, err := e.current()
 	if err != nil {
 		return nil, err
@@ -104,30 +107,38 @@ func (e *Engine) inEnvironments(ctx context.Context, operation, service, environ
 	if err != nil {
 		return nil, err
 	}
-	environments := w.landscape.Environments
-	if environment != "" {
-		env, err := w.environment(environment)
-		if err != nil {
-			return nil, err
-		}
-		environments = []landscape.Environment{env}
-	}
-	do, err := prepare(w, s)
+	environments, err := w.chosen(environment)
 	if err != nil {
 		return nil, err
 	}
-	rollouts := []api.Rollout{}
+	if err := e.settle(ctx, w, sink); err != nil {
+		return nil, err
+	}
+	do, err := prepare(w, s, sink)
+	if err != nil {
+		return nil, err
+	}
+	rollouts = []api.Rollout{}
 	for _, env := range environments {
 		r, err := do(env.Name)
 		if err != nil {
 			return rollouts, fmt.Errorf("%s/%s: %w", env.Name, service, err)
 		}
 		rollouts = append(rollouts, r)
-		if r.Outcome != outcomeDone && r.Outcome != outcomeUnchanged {
+		if !fine(r) {
 			break
 		}
 	}
 	return rollouts, nil
+}
+
+// chosen is one environment, or all when no name is given.
+func (w *world) chosen(name string) ([]landscape.Environment, error) {
+	if name == "" {
+		return w.landscape.Environments, nil
+	}
+	env, err := w.environment(name)
+	return []landscape.Environment{env}, err
 }
 
 // rollout makes the release that the landscape declares, and rolls it out
@@ -167,7 +178,7 @@ func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.
 	if err != nil {
 		return api.Rollout{}, err
 	}
-	p := rollout.Plan{Environment: next.Environment, Service: next.Service, From: live, To: next}
+	p := rollout.Plan{Environment: next.Environment, Service: next.Service, From: live, To: next, Options: e.rollouts}
 	payload, err := json.Marshal(p)
 	if err != nil {
 		return api.Rollout{}, err
@@ -193,16 +204,19 @@ func (e *Engine) rolloutEnded(ctx context.Context, p rollout.Plan, seen fleet.Tr
 	switch {
 	case cause == nil:
 	case errors.As(cause, &refused) && outcome.Status == journal.Undone:
-		r.Outcome, r.Reason = outcomeRefused, refused.Reason
+		r.Outcome, r.Reason = outcomeRefused, e.secrets.conceal(refused.Reason)
 	case outcome.Status == "":
 		return r, cause // nothing was begun
 	default:
-		r.Reason = cause.Error()
+		r.Reason = e.secrets.conceal(cause.Error())
 	}
 	// The caller may be gone; the history is not.
 	err := e.store.AddDeployment(context.WithoutCancel(ctx), store.Deployment{Environment: r.Environment, Service: r.Service, Release: r.To, At: time.Now().UTC(), Outcome: r.Outcome})
 	return r, err
 }
+
+// lookTimeout bounds one look at the gateway: a rollout does not wait for it.
+const lookTimeout = time.Second
 
 // clients is what the gateway has seen of the new release of a rollout. It
 // forgets a release that is retired, so it is asked after every step.
@@ -215,6 +229,8 @@ func (e *Engine) watchClients(ctx context.Context, p rollout.Plan) *clients {
 	c := &clients{}
 	ctx = context.WithoutCancel(ctx)
 	c.look = func() {
+		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+		defer cancel()
 		traffic, err := e.gateway.Traffic(ctx, poolName(p.Environment, p.Service))
 		if t := traffic[p.To.Number]; err == nil && t.Requests >= c.traffic.Requests {
 			c.traffic = t

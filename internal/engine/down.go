@@ -8,37 +8,51 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"godwit/internal/api"
+	"godwit/internal/journal"
+	"godwit/internal/landscape"
 	"godwit/internal/migrate"
 )
 
 // Down ends everything that the engine runs, then the engine. What would lose
 // data or the only truth is refused.
-func (e *Engine) Down(ctx context.Context, r api.DownRequest, sink api.Sink) (struct{}, error) {
-	var done struct{}
-	end, err := e.begin("down")
+func (e *Engine) Down(ctx context.Context, r api.DownRequest, sink api.Sink) (done struct{}, err error) {
+	sink, end, err := e.begin("down", sink)
 	if err != nil {
 		return done, err
 	}
-	defer end()
+	defer end(&err)
 	w, err := e.current()
-	if err == nil {
-		err = e.mayGoDown(ctx, w, r.Approve)
-	} else {
-		err = nil
-	}
 	if err != nil {
+		if w, err = e.remains(ctx, sink); err != nil {
+			return done, err
+		}
+	}
+	if err := e.mayGoDown(ctx, w, r.Approve); err != nil {
 		return done, err
 	}
-	e.ending.Store(true)
 	if err := e.endAll(ctx, w, sink); err != nil {
-		e.ending.Store(false)
 		return done, err
 	}
-	defer e.quit()
+	e.quit()
 	return done, nil
+}
+
+// remains is a world that declares nothing, over the site on which environments
+// may have been left by an engine that could not be taken up.
+func (e *Engine) remains(ctx context.Context, sink api.Sink) (*world, error) {
+	w := &world{landscape: &landscape.Landscape{}}
+	names, err := e.store.List(ctx, documentEnvironment)
+	if err != nil || len(names) == 0 {
+		return w, err
+	}
+	s, _, err := e.loadSettings(ctx)
+	if err != nil {
+		e.log.Warn("removing what is left without its settings", "error", err)
+	}
+	w.settings = s.merge(api.UpRequest{Landscape: s.Landscape})
+	w.site, err = e.openSite(ctx, w.settings, sink)
+	return w, err
 }
 
 func (e *Engine) mayGoDown(ctx context.Context, w *world, approve bool) error {
@@ -51,9 +65,17 @@ func (e *Engine) mayGoDown(ctx context.Context, w *world, approve bool) error {
 			return api.Fail(api.Refused, "environment %q holds the truth of migration %q: run godwit migrate rollback first, or lose it with --approve", m.Environment, m.Name)
 		}
 	}
-	for _, env := range w.landscape.Environments {
-		if env.Protected && !approve {
-			return api.Fail(api.Refused, "environment %q is protected: its databases would be removed with their data; run again with --approve if that is meant", env.Name)
+	names, err := e.environmentNames(ctx, w)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		m, err := e.remembered(ctx, name)
+		if err != nil {
+			return err
+		}
+		if m.Protected && !approve {
+			return api.Fail(api.Refused, "environment %q is protected: its databases would be removed with their data; run again with --approve if that is meant", name)
 		}
 	}
 	return nil
@@ -63,15 +85,13 @@ func (e *Engine) mayGoDown(ctx context.Context, w *world, approve bool) error {
 // environments, gateway, and forgets.
 func (e *Engine) endAll(ctx context.Context, w *world, sink api.Sink) error {
 	var errs []error
-	if w != nil {
-		for _, m := range w.landscape.Migrations {
-			errs = append(errs, e.leaveSource(ctx, w, m.Name, sink))
-		}
-		names, err := e.environmentNames(ctx, w)
-		errs = append(errs, err)
-		for _, name := range names {
-			errs = append(errs, e.removeEnvironment(ctx, w, name, sink))
-		}
+	for _, m := range w.landscape.Migrations {
+		errs = append(errs, e.leaveSource(ctx, w, m.Name, sink))
+	}
+	names, err := e.environmentNames(ctx, w)
+	errs = append(errs, err)
+	for _, name := range names {
+		errs = append(errs, e.removeEnvironment(ctx, w, name, sink))
 	}
 	errs = append(errs, timed(sink, "gateway", "stop", func() error { return e.stopGateway(ctx) }))
 	if err := errors.Join(errs...); err != nil {
@@ -81,29 +101,15 @@ func (e *Engine) endAll(ctx context.Context, w *world, sink api.Sink) error {
 	if err := e.forget(ctx); err != nil {
 		return err
 	}
-	return os.Remove(filepath.Join(e.dir, socketName)) // commands no longer expect an engine here
+	return removeFile(filepath.Join(e.dir, socketName)) // commands no longer expect an engine here
 }
 
-// stopGateway ends the gateway's process and waits until it is gone.
-func (e *Engine) stopGateway(ctx context.Context) error {
-	if e.gateway.Healthy(ctx) != nil {
-		return nil
-	}
-	if err := e.gateway.Shutdown(ctx); err != nil {
+// forget removes what a new up must not find: settings, migrations, the table,
+// runs that were never ended. Images and the history of releases stay.
+func (e *Engine) forget(ctx context.Context) error {
+	if err := e.abandon(ctx); err != nil {
 		return err
 	}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		if e.gateway.Healthy(ctx) == nil {
-			return struct{}{}, errors.New("the gateway still answers")
-		}
-		return struct{}{}, nil
-	}, backoff.WithBackOff(backoff.NewConstantBackOff(20*time.Millisecond)), backoff.WithMaxElapsedTime(15*time.Second))
-	return err
-}
-
-// forget removes what a new up must not find: settings, migrations, the table.
-// Images and the history of releases stay.
-func (e *Engine) forget(ctx context.Context) error {
 	for _, kind := range []string{documentMigration, documentEnvironment, documentSettings} {
 		names, err := e.store.List(ctx, kind)
 		if err != nil {
@@ -115,7 +121,28 @@ func (e *Engine) forget(ctx context.Context) error {
 			}
 		}
 	}
-	if err := os.Remove(filepath.Join(e.dir, "gateway.json")); err != nil && !errors.Is(err, os.ErrNotExist) {
+	return removeFile(filepath.Join(e.dir, "gateway.json"))
+}
+
+// abandon ends the runs that could not be settled: what they were about is gone,
+// and resumed later they would do to new environments what was meant for the old.
+func (e *Engine) abandon(ctx context.Context) error {
+	runs, err := e.store.Runs(ctx, string(journal.Running), string(journal.Stuck))
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		r.Status, r.Cause, r.Ended = string(journal.Undone), "godwit down removed what it was about", time.Now()
+		if err := e.store.SaveRun(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeFile removes a file; it may be gone already.
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil

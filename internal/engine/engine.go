@@ -14,12 +14,12 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 
 	"godwit/internal/api"
 	gatewayclient "godwit/internal/gateway/client"
 	"godwit/internal/journal"
 	"godwit/internal/landscape"
+	"godwit/internal/rollout"
 	"godwit/internal/site"
 	"godwit/internal/site/local/image"
 	"godwit/internal/store"
@@ -27,20 +27,26 @@ import (
 
 // Engine serves one state directory: one landscape, one gateway, one site.
 type Engine struct {
-	dir     string
-	log     *slog.Logger
-	store   *store.Store
-	journal *journal.Journal
-	images  *image.Store
-	gateway *gatewayclient.Client
+	dir      string
+	log      *slog.Logger
+	store    *store.Store
+	journal  *journal.Journal
+	images   *image.Store
+	gateway  *gatewayclient.Client
+	sites    map[string]opener
+	rollouts rollout.Options // of every rollout
+	keeper   keeper
+	secrets  secrets
 	operation
 
-	mu    sync.Mutex
-	world *world // nil until the first up
+	mu      sync.Mutex
+	world   *world // nil until the first up
+	trouble error  // why the world of the last engine could not be taken up
 
-	ending atomic.Bool        // down has begun to end everything
-	quit   context.CancelFunc // ends the process, after down
+	quit context.CancelFunc // ends the process, after down
 }
+
+var _ api.Engine = (*Engine)(nil)
 
 // world is what the engine works on once a landscape is up. It is replaced as a
 // whole, never changed.
@@ -50,8 +56,9 @@ type world struct {
 	site      site.Site
 }
 
-// open opens the state directory. quit is called when down has ended everything.
-func open(dir string, log *slog.Logger, quit context.CancelFunc) (*Engine, error) {
+// open opens the state directory for the sites of a registry. quit is called
+// when down has ended everything.
+func open(dir string, log *slog.Logger, sites map[string]opener, quit context.CancelFunc) (*Engine, error) {
 	s, err := store.Open(filepath.Join(dir, "engine.db"))
 	if err != nil {
 		return nil, err
@@ -61,27 +68,34 @@ func open(dir string, log *slog.Logger, quit context.CancelFunc) (*Engine, error
 		return nil, errors.Join(err, s.Close())
 	}
 	return &Engine{
-		dir: dir, log: log, store: s, journal: journal.Open(s), images: images,
+		dir: dir, log: log, store: s, journal: journal.Open(s), images: images, sites: sites,
 		gateway: gatewayclient.New(filepath.Join(dir, "gateway.sock")), quit: quit,
 	}, nil
 }
 
-func (e *Engine) close() error { return e.store.Close() }
+func (e *Engine) close() error {
+	e.gateway.Close()
+	return e.store.Close()
+}
 
 // current is the world, or a Failure that says how to make one.
 func (e *Engine) current() (*world, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.world == nil {
-		return nil, api.Fail(api.Usage, "no landscape is up yet: run godwit up DIR")
+	switch {
+	case e.world != nil:
+		return e.world, nil
+	case e.trouble != nil:
+		return nil, api.Fail(api.Failed, "what the last engine left could not be taken up: %v; mend that and run godwit up DIR again, or godwit down", e.trouble)
 	}
-	return e.world, nil
+	return nil, api.Fail(api.Usage, "no landscape is up yet: run godwit up DIR")
 }
 
+// setWorld replaces the world; nil: there is none any more.
 func (e *Engine) setWorld(w *world) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.world = w
+	e.world, e.trouble = w, nil
 }
 
 // environment finds a declared environment.
@@ -102,8 +116,22 @@ func (w *world) service(name string) (landscape.Service, error) {
 	return s, nil
 }
 
+// migration finds a declared migration.
+func (w *world) migration(name string) (landscape.Migration, error) {
+	m, ok := w.landscape.Migration(name)
+	if !ok {
+		return m, api.Fail(api.Missing, "the landscape declares no migration %q", name)
+	}
+	return m, nil
+}
+
 // poolName is the gateway's name of a service in an environment.
 func poolName(environment, service string) string { return environment + "/" + service }
 
 // sourcePool is the gateway's name of a service in the data centre.
-func sourcePool(source, service string) string { return fmt.Sprintf("source/%s/%s", source, service) }
+func sourcePool(source, service string) string {
+	return fmt.Sprintf("%s%s/%s", sourcePools, source, service)
+}
+
+// sourcePools is what the names of all pools of data centres begin with.
+const sourcePools = "source/"

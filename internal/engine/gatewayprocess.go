@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -16,15 +17,37 @@ import (
 
 const (
 	gatewayStart = 10 * time.Second
+	gatewayEnd   = 45 * time.Second // it lets requests in flight end, for 30 s
 	gatewayCheck = 500 * time.Millisecond
 )
 
-// ensureGateway starts the gateway's process unless it answers. The process
-// outlives the engine.
+// keeper keeps one gateway process running, from the first up until down.
+type keeper struct {
+	mu     sync.Mutex // held while a gateway starts or ends: nobody starts what somebody ends
+	listen string     // "" while no gateway is to run
+}
+
+func (k *keeper) want(listen string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.listen = listen
+}
+
+// ensureGateway has a gateway serve from now on. Its process outlives the engine.
 func (e *Engine) ensureGateway(ctx context.Context, listen string) error {
-	if e.gateway.Healthy(ctx) == nil {
-		return nil
+	e.keeper.mu.Lock()
+	defer e.keeper.mu.Unlock()
+	if e.gateway.Healthy(ctx) != nil {
+		if err := e.startGateway(ctx, listen); err != nil {
+			return err
+		}
 	}
+	e.keeper.listen = listen
+	return nil
+}
+
+// startGateway starts the gateway's process and waits until it answers.
+func (e *Engine) startGateway(ctx context.Context, listen string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -43,7 +66,7 @@ func (e *Engine) ensureGateway(ctx context.Context, listen string) error {
 		return fmt.Errorf("start the gateway: %w", err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // reaps it; ends with the engine at the latest
+	go func() { ended <- cmd.Wait() }() // reaps it; the only goroutine that may end with the engine's process
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
 		select {
 		case err := <-ended:
@@ -68,16 +91,41 @@ func (e *Engine) keepGateway(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		w, err := e.current()
-		if err != nil || e.ending.Load() || e.gatewayAlive(ctx) || e.ending.Load() {
-			continue // down ends the gateway itself, perhaps while it was being asked
-		}
-		e.log.Warn("the gateway is gone; starting it again")
-		if err := e.ensureGateway(ctx, w.settings.Listen); err != nil && ctx.Err() == nil {
-			e.log.Error("gateway", "error", err)
+			if err := e.reviveGateway(ctx); err != nil && ctx.Err() == nil {
+				e.log.Error("gateway", "error", err)
+			}
 		}
 	}
+}
+
+func (e *Engine) reviveGateway(ctx context.Context) error {
+	e.keeper.mu.Lock()
+	defer e.keeper.mu.Unlock()
+	if e.keeper.listen == "" || e.gatewayAlive(ctx) {
+		return nil
+	}
+	e.log.Warn("the gateway is gone; starting it again")
+	return e.startGateway(ctx, e.keeper.listen)
+}
+
+// stopGateway ends the gateway's process and waits until it is gone.
+func (e *Engine) stopGateway(ctx context.Context) error {
+	e.keeper.mu.Lock()
+	defer e.keeper.mu.Unlock()
+	e.keeper.listen = ""
+	if e.gateway.Healthy(ctx) != nil {
+		return nil
+	}
+	if err := e.gateway.Shutdown(ctx); err != nil {
+		return err
+	}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		if e.gateway.Healthy(ctx) == nil {
+			return struct{}{}, errors.New("the gateway still answers")
+		}
+		return struct{}{}, nil
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(20*time.Millisecond)), backoff.WithMaxElapsedTime(gatewayEnd))
+	return err
 }
 
 // gatewayAlive asks twice, so that one slow answer starts nothing.

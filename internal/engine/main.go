@@ -23,8 +23,10 @@ import (
 const (
 	// recoverTimeout bounds finishing or undoing what a killed engine left.
 	recoverTimeout = 50 * time.Second
-	// stopTimeout bounds the wait for operations when the engine is told to end.
+	// stopTimeout bounds the wait for operations when the engine is told to end,
+	// exitTimeout that for everything.
 	stopTimeout = 20 * time.Second
+	exitTimeout = stopTimeout + 5*time.Second
 	// socketName is where the API is found. It stays when the engine is killed:
 	// that is how a command knows that an engine should run.
 	socketName = "engine.sock"
@@ -42,7 +44,7 @@ func Main(args []string) int {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := serve(ctx, *dir, log); err != nil {
+	if err := within(ctx, exitTimeout, func() error { return serve(ctx, *dir, log) }); err != nil {
 		log.Error("engine ends", "error", err)
 		fmt.Fprintln(os.Stderr, err)
 		if errors.Is(err, store.ErrLocked) {
@@ -53,11 +55,32 @@ func Main(args []string) int {
 	return 0
 }
 
+// within runs the engine, and gives up waiting for it some time after ctx has
+// ended: what hangs then is the next engine's to settle, as if this one had been
+// killed.
+func within(ctx context.Context, patience time.Duration, run func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- run() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-limit.C:
+		return fmt.Errorf("the engine was told to end, and something in it still runs after %v; the next engine settles it", patience)
+	}
+}
+
 // serve runs the engine until ctx ends or down was asked for.
 func serve(ctx context.Context, dir string, log *slog.Logger) (err error) {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
-	e, err := open(dir, log, quit)
+	e, err := open(dir, log, sites(), quit)
 	if err != nil {
 		return err
 	}
@@ -65,7 +88,7 @@ func serve(ctx context.Context, dir string, log *slog.Logger) (err error) {
 	// The store's lock is held: no other engine listens here, and what a killed
 	// one left is settled before anybody can ask for something new.
 	if err := e.recover(ctx); err != nil {
-		log.Error("what the last engine left could not be settled yet; status shows it, the next start tries again", "error", err)
+		log.Error("what the last engine left could not be settled yet; status shows it, the next operation tries again", "error", err)
 	}
 	ln, err := listen(filepath.Join(dir, socketName))
 	if err != nil {
@@ -93,7 +116,7 @@ func serveAPI(ctx context.Context, ln net.Listener, e *Engine, log *slog.Logger)
 		cancel() // operations under way undo what they began
 		limit, done := context.WithTimeout(context.Background(), stopTimeout)
 		defer done()
-		stopped <- server.Shutdown(limit)
+		stopped <- ending(server.Shutdown(limit))
 	})
 	defer stop()
 	log.Info("engine serves", "socket", ln.Addr().String(), "pid", os.Getpid())
@@ -101,6 +124,14 @@ func serveAPI(ctx context.Context, ln net.Listener, e *Engine, log *slog.Logger)
 		return err
 	}
 	return <-stopped
+}
+
+// ending says what a shutdown that took too long means.
+func ending(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("an operation did not end within %v; the next engine finishes or undoes it", stopTimeout)
+	}
+	return err
 }
 
 // listen makes the API's socket, for this user only.

@@ -17,7 +17,7 @@ import (
 // was opened only to look is closed again.
 func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Checks, error) {
 	var checks api.Checks
-	err := e.onMigration(ctx, "check", name, func(w *world, m landscape.Migration, b *bridges) (err error) {
+	err := e.onMigration(ctx, "check", name, sink, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) (err error) {
 		checks.Findings, err = migrate.Check(ctx, b.list)
 		if err != nil {
 			return err
@@ -35,7 +35,7 @@ func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Che
 // Sync copies schema and data and keeps them in step. What stands against it is
 // said before anything is changed.
 func (e *Engine) Sync(ctx context.Context, name string, sink api.Sink) (api.Migration, error) {
-	err := e.onMigration(ctx, "sync", name, func(w *world, m landscape.Migration, b *bridges) error {
+	err := e.onMigration(ctx, "sync", name, sink, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) error {
 		state, err := e.migrationState(ctx, w, name)
 		if err != nil {
 			return err
@@ -86,7 +86,7 @@ func describeProgress(p postgres.Progress) string {
 // Verify compares every table of both sides.
 func (e *Engine) Verify(ctx context.Context, name string, sink api.Sink) (api.Verification, error) {
 	v := api.Verification{Equal: true}
-	err := e.onMigration(ctx, "verify", name, func(_ *world, _ landscape.Migration, b *bridges) error {
+	err := e.onMigration(ctx, "verify", name, sink, func(_ *world, _ landscape.Migration, b *bridges, sink api.Sink) error {
 		all, err := migrate.Verify(ctx, b.list, func(p postgres.Verification) {
 			sink.Event(api.Event{At: time.Now(), Scope: "migration " + name, Step: "verify " + p.Database, State: "note",
 				Message: fmt.Sprintf("%d rows compared", p.Rows)})
@@ -108,7 +108,7 @@ func (e *Engine) Verify(ctx context.Context, name string, sink api.Sink) (api.Ve
 
 // Finish removes the way back.
 func (e *Engine) Finish(ctx context.Context, name string, sink api.Sink) (api.Migration, error) {
-	err := e.onMigration(ctx, "finish", name, func(w *world, m landscape.Migration, b *bridges) error {
+	err := e.onMigration(ctx, "finish", name, sink, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) error {
 		state, err := e.migrationState(ctx, w, name)
 		if err != nil {
 			return err
@@ -117,10 +117,11 @@ func (e *Engine) Finish(ctx context.Context, name string, sink api.Sink) (api.Mi
 			return api.Fail(api.Usage, "the source holds the truth: cut over first, or give up with godwit migrate abort")
 		}
 		return timed(sink, "migration "+name, "finish", func() error {
-			return errors.Join(
-				migrate.Finish(ctx, b.list),
-				w.closeRelays(ctx, m),
-				e.changeMigration(ctx, w, name, func(s *migrationState) { s.Phase = phaseFinished }))
+			// Its way back is gone once it is finished: not before both sides say so.
+			if err := errors.Join(migrate.Finish(ctx, b.list), w.closeRelays(ctx, m)); err != nil {
+				return fmt.Errorf("%w; mend that and run godwit migrate finish again", err)
+			}
+			return e.changeMigration(ctx, w, name, func(s *migrationState) { s.Phase = phaseFinished })
 		})
 	})
 	if err != nil {
@@ -131,7 +132,7 @@ func (e *Engine) Finish(ctx context.Context, name string, sink api.Sink) (api.Mi
 
 // Abort removes everything of a migration from both sides.
 func (e *Engine) Abort(ctx context.Context, name string, sink api.Sink) (api.Migration, error) {
-	err := e.onMigration(ctx, "abort", name, func(w *world, m landscape.Migration, b *bridges) error {
+	err := e.onMigration(ctx, "abort", name, sink, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) error {
 		state, err := e.migrationState(ctx, w, name)
 		if err != nil {
 			return err
@@ -178,26 +179,30 @@ func (e *Engine) leaveSource(ctx context.Context, w *world, name string, sink ap
 }
 
 // onMigration does one thing at a time with a migration's bridges.
-func (e *Engine) onMigration(ctx context.Context, what, name string, do func(*world, landscape.Migration, *bridges) error) error {
-	end, err := e.begin(what + " of migration " + name)
+func (e *Engine) onMigration(ctx context.Context, what, name string, sink api.Sink,
+	do func(*world, landscape.Migration, *bridges, api.Sink) error) (err error) {
+	sink, end, err := e.begin(what+" of migration "+name, sink)
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer end(&err)
 	w, err := e.current()
 	if err != nil {
 		return err
 	}
-	m, ok := w.landscape.Migration(name)
-	if !ok {
-		return api.Fail(api.Missing, "the landscape declares no migration %q", name)
+	m, err := w.migration(name)
+	if err != nil {
+		return err
+	}
+	if err := e.settle(ctx, w, sink); err != nil {
+		return err
 	}
 	b, err := e.bridges(ctx, w, m)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	return do(w, m, b)
+	return do(w, m, b, sink)
 }
 
 func runID(kind, name string) string {

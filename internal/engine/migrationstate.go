@@ -3,12 +3,15 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"godwit/internal/api"
 	"godwit/internal/journal"
 	"godwit/internal/landscape"
 	"godwit/internal/migrate"
+	"godwit/internal/plan"
 	"godwit/internal/store"
 )
 
@@ -33,8 +36,8 @@ type migrationState struct {
 }
 
 func (e *Engine) migrationState(ctx context.Context, w *world, name string) (migrationState, error) {
-	if _, ok := w.landscape.Migration(name); !ok {
-		return migrationState{}, api.Fail(api.Missing, "the landscape declares no migration %q", name)
+	if _, err := w.migration(name); err != nil {
+		return migrationState{}, err
 	}
 	state := migrationState{Phase: phaseAdopted, Truth: migrate.Source}
 	_, err := e.store.Get(ctx, documentMigration, name, &state)
@@ -54,6 +57,42 @@ func (e *Engine) changeMigration(ctx context.Context, w *world, name string, cha
 		return nil
 	}
 	return e.store.Put(ctx, documentMigration, name, state)
+}
+
+// underWay: replication runs, or one side waits for it.
+func (s migrationState) underWay() bool { return s.Phase != phaseAdopted && s.Phase != phaseFinished }
+
+// migrationsStay refuses a landscape that leaves a migration under way behind:
+// nobody would end its replication, for which the source keeps its log.
+func (e *Engine) migrationsStay(ctx context.Context, w *world, p plan.Plan) error {
+	names, err := e.store.List(ctx, documentMigration)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		var state migrationState
+		if _, err := e.store.Get(ctx, documentMigration, name, &state); err != nil {
+			return err
+		}
+		if why := w.leaves(name, p); why != "" && state.underWay() {
+			return api.Fail(api.Refused, "migration %q is under way (%s), and %s: run godwit migrate abort or finish first", name, state.Phase, why)
+		}
+	}
+	return nil
+}
+
+// leaves says how a plan leaves a migration behind, "" when it does not.
+func (w *world) leaves(migration string, p plan.Plan) string {
+	m, declared := w.landscape.Migration(migration)
+	if !declared {
+		return "the landscape declares it no more"
+	}
+	if slices.ContainsFunc(p.Changes, func(c plan.Change) bool {
+		return c.Kind == plan.Environment && c.Name == m.Environment // whatever the change is, its database is not the one that follows
+	}) {
+		return fmt.Sprintf("its environment %q would be made anew", m.Environment)
+	}
+	return ""
 }
 
 // turned is the state after the route has turned to a side.

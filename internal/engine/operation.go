@@ -13,9 +13,9 @@ type operation struct {
 	active string
 }
 
-// begin claims the right to change things; the caller ends it. Errors: a Busy
+// claim is the right to change things; the caller gives it back. Errors: a Busy
 // Failure that names what is under way.
-func (o *operation) begin(name string) (end func(), err error) {
+func (o *operation) claim(name string) (giveBack func(), err error) {
 	o.guard.Lock()
 	defer o.guard.Unlock()
 	if o.active != "" {
@@ -26,5 +26,25 @@ func (o *operation) begin(name string) (end func(), err error) {
 		o.guard.Lock()
 		defer o.guard.Unlock()
 		o.active = ""
+	}, nil
+}
+
+// begin begins an operation that changes things. What it says through the sink
+// that it gets is in the engine's log too, and so are its begin and its end; end
+// takes the operation's error and keeps secrets out of it.
+func (e *Engine) begin(name string, sink api.Sink) (both api.Sink, end func(*error), err error) {
+	giveBack, err := e.claim(name)
+	if err != nil {
+		return sink, nil, err
+	}
+	e.log.Info("operation begins", "operation", name)
+	return e.logged(sink), func(err *error) {
+		defer giveBack()
+		if *err == nil {
+			e.log.Info("operation done", "operation", name)
+			return
+		}
+		*err = e.secrets.concealError(*err)
+		e.log.Warn("operation failed", "operation", name, "error", *err)
 	}, nil
 }

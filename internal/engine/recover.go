@@ -18,31 +18,48 @@ import (
 func (e *Engine) recover(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
 	defer cancel()
+	w, err := e.lastWorld(ctx)
+	if err != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.trouble = err
+		return err
+	}
+	if w == nil {
+		return nil
+	}
+	e.setWorld(w)
+	if err := e.ensureGateway(ctx, w.settings.Listen); err != nil {
+		e.keeper.want(w.settings.Listen) // its address may become free
+		return err
+	}
+	return e.settle(ctx, w, e.logSink())
+}
+
+// lastWorld is the world of the last engine; nil when there was none.
+func (e *Engine) lastWorld(ctx context.Context) (*world, error) {
 	s, found, err := e.loadSettings(ctx)
 	if err != nil || !found {
-		return err
+		return nil, err
 	}
+	e.secrets.keep(s.Landscape.Env)
 	l, err := parse(s.Landscape)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.bind(l); err != nil {
-		return err
+		return nil, err
 	}
 	site, err := e.openSite(ctx, s, e.logSink())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	w := &world{landscape: l, settings: s, site: site}
-	e.setWorld(w)
-	if err := e.ensureGateway(ctx, s.Listen); err != nil {
-		return err
-	}
-	return e.settle(ctx, w)
+	return &world{landscape: l, settings: s, site: site}, nil
 }
 
-// settle resumes every run that the journal has begun and not ended.
-func (e *Engine) settle(ctx context.Context, w *world) error {
+// settle finishes or undoes every run that the journal has begun and not ended,
+// before anything else is begun.
+func (e *Engine) settle(ctx context.Context, w *world, sink api.Sink) error {
 	runs, err := e.journal.Unfinished(ctx)
 	if err != nil {
 		return err
@@ -50,44 +67,37 @@ func (e *Engine) settle(ctx context.Context, w *world) error {
 	var errs []error
 	for _, run := range runs {
 		e.log.Warn("settling what was under way", "run", run.ID, "kind", run.Kind, "subject", run.Subject)
-		if err := e.resume(ctx, w, run); err != nil {
-			errs = append(errs, fmt.Errorf("%s %s: %w", run.Kind, run.Subject, err))
+		if err := e.resume(ctx, w, run, sink); err != nil {
+			errs = append(errs, fmt.Errorf("%s of %s: %w", run.Kind, run.Subject, err))
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("what was begun earlier can be neither finished nor undone yet, and nothing else is begun before: %w; mend that and try again", err)
+	}
+	return nil
 }
 
-func (e *Engine) resume(ctx context.Context, w *world, run journal.Run) error {
+func (e *Engine) resume(ctx context.Context, w *world, run journal.Run, sink api.Sink) error {
 	switch run.Kind {
 	case rollout.Kind:
-		return e.resumeRollout(ctx, w, run)
+		return e.resumeRollout(ctx, w, run, sink)
 	case migrate.KindCutover, migrate.KindRollback:
-		return e.resumeSwitch(ctx, w, run)
+		return e.resumeSwitch(ctx, w, run, sink)
 	case migrate.KindSync:
 		return e.resumeSync(ctx, run)
 	}
 	return fmt.Errorf("nobody knows how to go on with a %q: it was written by another version of godwit", run.Kind)
 }
 
-func (e *Engine) resumeRollout(ctx context.Context, w *world, run journal.Run) error {
+func (e *Engine) resumeRollout(ctx context.Context, w *world, run journal.Run, sink api.Sink) error {
 	var p rollout.Plan
 	if err := json.Unmarshal(run.Payload, &p); err != nil {
 		return err
 	}
-	outcome, err := e.journal.Resume(ctx, run, rollout.Steps(w.site, p), steps(e.logSink(), run.Subject))
+	outcome, err := e.journal.Resume(ctx, run, rollout.Steps(w.site, p), steps(sink, run.Subject))
 	r, err := e.rolloutEnded(ctx, p, fleet.Traffic{}, outcome, err)
 	if err == nil && outcome.Status == journal.Stuck {
 		err = errors.New(r.Reason)
 	}
 	return err
-}
-
-// logSink shows progress in the engine's log, when no client is there.
-func (e *Engine) logSink() api.Sink {
-	return api.Sink{
-		Event: func(v api.Event) {
-			e.log.Info(v.Step, "scope", v.Scope, "state", v.State, "message", v.Message, "ms", v.MS)
-		},
-		Row: func(any) {},
-	}
 }

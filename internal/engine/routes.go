@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"sort"
+	"strings"
 
 	"godwit/internal/api"
 	"godwit/internal/fleet"
@@ -57,8 +58,56 @@ func migrationRoutes(l *landscape.Landscape, m landscape.Migration, side migrate
 }
 
 // adopt makes the data centre's services known to the gateway and points every
-// route where the truth is.
+// route where the truth is. No other host is answered after it.
 func (e *Engine) adopt(ctx context.Context, w *world) ([]api.Route, error) {
+	sources, err := w.sourcePools()
+	if err != nil {
+		return nil, err
+	}
+	for name, pool := range sources {
+		if err := e.gateway.SetPool(ctx, name, pool); err != nil {
+			return nil, err
+		}
+	}
+	routes, err := e.routes(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.gateway.SetRoutes(ctx, routes); err != nil {
+		return nil, err
+	}
+	return sortedRoutes(routes), e.disown(ctx, routes, sources)
+}
+
+// disown takes away the routes that are no longer declared, and the pools of
+// data centres that are not. Pools of environments are their site's.
+func (e *Engine) disown(ctx context.Context, routes map[string]string, sources map[string]gateway.Pool) error {
+	table, err := e.gateway.Table(ctx)
+	if err != nil {
+		return err
+	}
+	for host := range table.Routes {
+		if _, declared := routes[host]; declared {
+			continue
+		}
+		if err := e.gateway.DeleteRoute(ctx, host); err != nil {
+			return err
+		}
+	}
+	for name := range table.Pools {
+		if _, declared := sources[name]; declared || !strings.HasPrefix(name, sourcePools) {
+			continue
+		}
+		if err := e.gateway.DeletePool(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sourcePools are the data centre's services as pools.
+func (w *world) sourcePools() (map[string]gateway.Pool, error) {
+	pools := map[string]gateway.Pool{}
 	for _, m := range w.landscape.Migrations {
 		src, _ := w.landscape.Source(m.Source)
 		for _, s := range src.Services {
@@ -66,16 +115,10 @@ func (e *Engine) adopt(ctx context.Context, w *world) ([]api.Route, error) {
 			if err != nil {
 				return nil, err
 			}
-			if err := e.gateway.SetPool(ctx, sourcePool(src.Name, s.Name), pool); err != nil {
-				return nil, err
-			}
+			pools[sourcePool(src.Name, s.Name)] = pool
 		}
 	}
-	routes, err := e.routes(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	return sortedRoutes(routes), e.gateway.SetRoutes(ctx, routes)
+	return pools, nil
 }
 
 // endpoint is a data centre's service as a pool of one.

@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"godwit/internal/api"
@@ -29,11 +32,60 @@ type settings struct {
 func (e *Engine) loadSettings(ctx context.Context) (settings, bool, error) {
 	var s settings
 	found, err := e.store.Get(ctx, documentSettings, "engine", &s)
+	if err != nil {
+		err = fmt.Errorf("the settings kept in %s cannot be read: %w; godwit down removes them and everything that runs, then godwit up makes it anew", e.dir, err)
+	}
 	return s, found, err
 }
 
 func (e *Engine) saveSettings(ctx context.Context, s settings) error {
 	return e.store.Put(ctx, documentSettings, "engine", s)
+}
+
+// declare is the world that a request declares, still without its site.
+func (e *Engine) declare(ctx context.Context, r api.UpRequest) (*world, error) {
+	l, err := parse(r.Landscape)
+	if err != nil {
+		return nil, err
+	}
+	s, found, err := e.loadSettings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		if err := e.sameAsBefore(ctx, s, l, r); err != nil {
+			return nil, err
+		}
+	}
+	s = s.merge(r)
+	e.secrets.keep(s.Landscape.Env)
+	return &world{landscape: l, settings: s}, s.bind(l)
+}
+
+// sameAsBefore refuses to change what was chosen with the first up.
+func (e *Engine) sameAsBefore(ctx context.Context, s settings, l *landscape.Landscape, r api.UpRequest) error {
+	before, err := parse(s.Landscape)
+	switch {
+	case err == nil && before.Name != l.Name:
+		return api.Fail(api.Refused, "this engine runs landscape %q, not %q: choose another state directory with --state, or run godwit down first", before.Name, l.Name)
+	case r.Isolation != "" && r.Isolation != s.Isolation:
+		return api.Fail(api.Refused, "isolation is %q here and cannot change while it runs: godwit down first", s.Isolation)
+	case r.Listen != "" && r.Listen != s.Listen && e.gateway.Healthy(ctx) == nil: // where it could not listen at all, it may
+		return api.Fail(api.Refused, "the gateway listens on %s here and cannot move while it runs: godwit down first", s.Listen)
+	}
+	return nil
+}
+
+// merge puts a request over what was chosen before.
+func (s settings) merge(r api.UpRequest) settings {
+	values := map[string]string{}
+	maps.Copy(values, s.Landscape.Env) // a variable that is no longer exported keeps its last value
+	maps.Copy(values, r.Landscape.Env)
+	s.Landscape = r.Landscape
+	s.Landscape.Env = values
+	s.Listen = cmp.Or(r.Listen, s.Listen, defaultListen)
+	s.Isolation = cmp.Or(s.Isolation, r.Isolation, defaultIsolation)
+	return s
 }
 
 // parse reads a landscape as it came over the API. Findings are a Usage Failure.
@@ -50,25 +102,43 @@ func parse(in api.Landscape) (*landscape.Landscape, error) {
 }
 
 // bind puts the values of env.NAME references into the services' configuration,
-// so that a release is complete by itself and changes when a value changes.
+// so that a release is complete by itself and changes when a value changes. The
+// error has everything that is missing.
 func (s settings) bind(l *landscape.Landscape) error {
+	var errs []error
 	for _, service := range l.Services {
-		for name, v := range service.Env {
-			parts := slices.Clone(v.Parts)
-			for i, p := range parts {
-				if p.Ref == nil || p.Ref.Kind != "env" {
-					continue
-				}
-				text, err := s.value(landscape.Value{Parts: []landscape.Part{p}})
-				if err != nil {
-					return fmt.Errorf("service %s, %s: %w", service.Name, name, err)
-				}
-				parts[i] = landscape.Part{Literal: text}
+		for _, name := range slices.Sorted(maps.Keys(service.Env)) {
+			bound, err := s.bound(service.Env[name])
+			if err != nil {
+				errs = append(errs, fmt.Errorf("service %s, %s: %w", service.Name, name, err))
 			}
-			service.Env[name] = landscape.Value{Parts: parts}
+			service.Env[name] = bound
 		}
 	}
-	return nil
+	for _, m := range l.Migrations {
+		src, _ := l.Source(m.Source)
+		for _, endpoint := range src.Services {
+			if _, err := s.endpoint(endpoint); err != nil {
+				errs = append(errs, fmt.Errorf("source %s, service %s: %w", src.Name, endpoint.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s settings) bound(v landscape.Value) (landscape.Value, error) {
+	parts := slices.Clone(v.Parts)
+	for i, p := range parts {
+		if p.Ref == nil || p.Ref.Kind != "env" {
+			continue
+		}
+		text, err := s.value(landscape.Value{Parts: []landscape.Part{p}})
+		if err != nil {
+			return v, err
+		}
+		parts[i] = landscape.Part{Literal: text}
+	}
+	return landscape.Value{Parts: parts}, nil
 }
 
 // value resolves a Value that may refer to environment variables only.

@@ -9,17 +9,20 @@ import (
 	"godwit/internal/site"
 )
 
+// opener opens a site for an engine with these settings.
+type opener func(ctx context.Context, e *Engine, s settings, sink api.Sink) (site.Site, error)
+
 // sites are the places that an engine can run a landscape on. Whoever adds a
 // site adds it here; nothing else asks for a name.
-var sites = map[string]func(ctx context.Context, e *Engine, s settings, sink api.Sink) (site.Site, error){
-	"local": openLocal,
+func sites() map[string]opener {
+	return map[string]opener{defaultSite: openLocal}
 }
 
 // defaultSite is where a landscape runs that names no other.
 const defaultSite = "local"
 
 func (e *Engine) openSite(ctx context.Context, s settings, sink api.Sink) (site.Site, error) {
-	return sites[defaultSite](ctx, e, s, sink)
+	return e.sites[defaultSite](ctx, e, s, sink)
 }
 
 // What a site may offer beyond site.Site. A site without it says so by not
@@ -50,15 +53,10 @@ func (e *Engine) Logs(ctx context.Context, r api.LogsRequest, sink api.Sink) (st
 	if !ok {
 		return done, unsupported("logs")
 	}
-	found := false
-	for _, env := range w.landscape.Environments {
-		if r.Environment != "" && r.Environment != env.Name {
-			continue
+	if r.Environment != "" {
+		if _, err := w.environment(r.Environment); err != nil {
+			return done, err
 		}
-		found = true
-	}
-	if !found {
-		return done, api.Fail(api.Missing, "the landscape declares no environment %q", r.Environment)
 	}
 	return done, e.readLogs(ctx, w, reader, r, sink)
 }

@@ -7,9 +7,6 @@ import (
 	"godwit/internal/version"
 )
 
-// documentEnvironment remembers which environments exist, declared or not.
-const documentEnvironment = "environment"
-
 // Status reports everything the engine sees.
 func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 	s := api.Status{Version: version.Version}
@@ -31,9 +28,11 @@ func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 	for _, env := range w.landscape.Environments {
 		names = append(names, env.Name)
 	}
-	if s.Environments, err = e.observe(ctx, w, names); err != nil {
+	observed, err := e.observe(ctx, w, names)
+	if err != nil {
 		return s, err
 	}
+	s.Environments = withoutValues(observed)
 	for _, m := range w.landscape.Migrations {
 		state, err := e.MigrationStatus(ctx, m.Name)
 		if err != nil {

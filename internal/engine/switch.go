@@ -26,7 +26,7 @@ func (e *Engine) RollbackMigration(ctx context.Context, name string, sink api.Si
 func (e *Engine) turn(ctx context.Context, name string, from migrate.Side, sink api.Sink) (api.SwitchReport, error) {
 	var report *api.SwitchReport
 	p := migrate.Plan{Migration: name, From: from}
-	err := e.onMigration(ctx, p.Kind(), name, func(w *world, m landscape.Migration, b *bridges) error {
+	err := e.onMigration(ctx, p.Kind(), name, sink, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) error {
 		state, err := e.migrationState(ctx, w, name)
 		if err != nil {
 			return err
@@ -76,7 +76,7 @@ func mayTurn(s migrationState, from migrate.Side) error {
 }
 
 // resumeSwitch finishes or undoes a switch that a killed engine left.
-func (e *Engine) resumeSwitch(ctx context.Context, w *world, run journal.Run) error {
+func (e *Engine) resumeSwitch(ctx context.Context, w *world, run journal.Run, sink api.Sink) error {
 	p, err := migrate.ParsePlan(run.Payload)
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (e *Engine) resumeSwitch(ctx context.Context, w *world, run journal.Run) er
 	}
 	defer b.close()
 	s := migrate.NewSwitch(p, b.list, e.traffic(w, m))
-	outcome, err := e.journal.Resume(ctx, run, s.Steps(), steps(e.logSink(), "migration "+p.Migration))
+	outcome, err := e.journal.Resume(ctx, run, s.Steps(), steps(sink, "migration "+p.Migration))
 	if outcome.Status == journal.Undone {
 		return nil // that is what was to be reached
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,13 +59,23 @@ func (l *headLimit) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// countedWriter knows whether the endpoint may have seen anything.
+// countedWriter knows whether the endpoint may have seen anything. An endpoint
+// that takes nothing for patience gets no more; a first small write does without
+// a deadline, there is always room for it.
 type countedWriter struct {
-	conn net.Conn
-	sent bool
+	conn     net.Conn
+	patience time.Duration
+	sent     bool
+	dated    bool
 }
 
 func (w *countedWriter) Write(b []byte) (int, error) {
+	if w.sent || len(b) > 4<<10 {
+		w.dated = true
+		if err := w.conn.SetWriteDeadline(time.Now().Add(w.patience)); err != nil {
+			return 0, err
+		}
+	}
 	n, err := w.conn.Write(b)
 	w.sent = w.sent || n > 0
 	return n, err
@@ -137,6 +148,7 @@ type exchange struct {
 }
 
 func (x *exchange) head() (*http.Response, error) {
+	x.out.patience = x.patience
 	x.req.writeHead(x.bw)
 	if !x.req.streams() {
 		x.bw.Write(x.req.buffered)
@@ -199,7 +211,11 @@ func (x *exchange) sendBody() {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.headers {
+	switch {
+	case x.headers:
+	case errors.Is(x.sendErr, os.ErrDeadlineExceeded): // it had its time
+		x.SetReadDeadline(time.Unix(1, 0))
+	default:
 		x.SetReadDeadline(time.Now().Add(x.patience))
 	}
 }
@@ -213,6 +229,10 @@ func (x *exchange) readHead(from int) (*http.Response, error) {
 			return nil, err
 		}
 		switch status := res.StatusCode; {
+		case status < 100:
+			return nil, fmt.Errorf("%s answered with the status %03d, which does not exist", x.RemoteAddr(), status)
+		case status == http.StatusSwitchingProtocols && x.req.upgrade == "":
+			return nil, fmt.Errorf("%s switched protocols, which nobody asked for", x.RemoteAddr())
 		case status >= http.StatusOK, status == http.StatusSwitchingProtocols, status == from:
 			return res, nil
 		}
@@ -243,10 +263,14 @@ func (x *exchange) attach(res *http.Response) *http.Response {
 	x.SetReadDeadline(time.Time{}) // a body may take its time
 	x.mu.Unlock()
 	if res.StatusCode == http.StatusSwitchingProtocols {
+		x.SetWriteDeadline(time.Time{})
 		res.Body = &upgraded{exchange: x, conn: x.Conn, reader: x.br}
 		return res
 	}
-	res.Body = &responseBody{inner: res.Body, exchange: x, keep: !res.Close && res.ProtoAtLeast(1, 1)}
+	res.Body = &responseBody{
+		inner: res.Body, exchange: x, keep: !res.Close && res.ProtoAtLeast(1, 1),
+		chunked: len(res.TransferEncoding) > 0,
+	}
 	return res
 }
 
@@ -294,6 +318,10 @@ func (x *exchange) finish(keep bool) {
 	} else if x.req.streams() { // a final answer instead of 100: the body was never sent
 		keep = false
 	}
+	if x.out.dated {
+		x.out.dated = false
+		keep = keep && x.SetWriteDeadline(time.Time{}) == nil
+	}
 	if !keep || x.br.Buffered() > 0 || !x.unwatch() {
 		x.abandon()
 		return
@@ -307,6 +335,19 @@ type responseBody struct {
 	inner    io.ReadCloser
 	exchange *exchange
 	keep     bool
+	chunked  bool
+}
+
+// quiet says whether the next Read may have to wait for the endpoint.
+func (b *responseBody) quiet() bool {
+	if b.inner == http.NoBody || b.exchange.over {
+		return false
+	}
+	there, _ := b.exchange.br.Peek(b.exchange.br.Buffered())
+	if b.chunked { // a chunk begins with a line of its own
+		_, there, _ = bytes.Cut(there, []byte("\n"))
+	}
+	return len(there) == 0
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {

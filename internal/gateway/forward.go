@@ -148,8 +148,10 @@ func (p *connPool) take(freshness time.Duration) *conn {
 		if c == nil {
 			return nil
 		}
-		age := time.Since(c.idleSince)
-		if age > freshness || (age > livenessAfter && !c.alive()) {
+		// Always looked at, though it costs a system call: what an instance sent
+		// unasked must not answer this request, and one that has just ended must
+		// not cost a request that cannot be sent again.
+		if time.Since(c.idleSince) > freshness || !c.alive() {
 			c.Close()
 			continue
 		}
@@ -157,10 +159,6 @@ func (p *connPool) take(freshness time.Duration) *conn {
 		return c
 	}
 }
-
-// livenessAfter: a connection idle for less is not looked at; the look is a
-// system call.
-const livenessAfter = 50 * time.Millisecond
 
 func (p *connPool) pop() *conn {
 	p.mu.Lock()

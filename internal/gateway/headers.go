@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strings"
 )
 
@@ -13,7 +12,7 @@ import (
 func writeRequestHeader(w *bufio.Writer, h http.Header) {
 	connection := connectionTokens(h)
 	for name, values := range h {
-		if hopByHop(name) || ours(name) || slices.Contains(connection, name) {
+		if hopByHop(name) || ours(name) || disguised(name) || connection[name] {
 			continue
 		}
 		for _, v := range values {
@@ -33,7 +32,7 @@ func writeLine(w *bufio.Writer, name, value string) {
 func copyResponseHeader(to, from http.Header) {
 	connection := connectionTokens(from)
 	for name, values := range from {
-		if hopByHop(name) || slices.Contains(connection, name) {
+		if hopByHop(name) || connection[name] {
 			continue
 		}
 		to[name] = values
@@ -57,31 +56,48 @@ func ours(name string) bool {
 	case "Host", "Content-Length", "Expect", "Forwarded", "X-Real-Ip":
 		return true
 	}
-	return strings.HasPrefix(name, "X-Forwarded-") || strings.ContainsRune(name, '_') &&
-		strings.HasPrefix(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")), "X-Forwarded-")
+	return strings.HasPrefix(name, "X-Forwarded-")
 }
 
-// connectionTokens are the headers that Connection declares to be hop by hop.
-func connectionTokens(h http.Header) []string {
-	values := h["Connection"]
-	if len(values) == 0 {
-		return nil
+// disguised: with an underscore for a hyphen it is one of the above to servers
+// that hand headers on as environment variables (CGI and its heirs).
+func disguised(name string) bool {
+	if strings.IndexByte(name, '_') < 0 {
+		return false
 	}
-	var names []string
-	for _, v := range values {
+	name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	return hopByHop(name) || ours(name)
+}
+
+// connectionTokens are the headers that Connection declares to be hop by hop,
+// beside those that always are. A set: a client may list thousands.
+func connectionTokens(h http.Header) map[string]bool {
+	var names map[string]bool
+	for _, v := range h["Connection"] {
 		for token := range strings.SplitSeq(v, ",") {
-			if token = textproto.TrimString(token); token != "" {
-				names = append(names, http.CanonicalHeaderKey(token))
+			name := http.CanonicalHeaderKey(textproto.TrimString(token))
+			if name == "" || name == "Close" || hopByHop(name) && name != "Upgrade" {
+				continue
 			}
+			if names == nil {
+				names = map[string]bool{}
+			}
+			names[name] = true
 		}
 	}
 	return names
 }
 
-// upgradeType is the protocol the message asks to switch to, or "".
-func upgradeType(h http.Header) string {
-	if !slices.Contains(connectionTokens(h), "Upgrade") {
+// upgradeType is the protocol the request asks to switch to, or "". We need not
+// switch, and do not where it would hide what follows: with a body still to
+// come, and to HTTP/2, whose requests would pass unseen through a hold.
+func upgradeType(r *http.Request) string {
+	protocol := r.Header.Get("Upgrade")
+	if protocol == "" || !r.ProtoAtLeast(1, 1) || r.ContentLength != 0 || !connectionTokens(r.Header)["Upgrade"] {
 		return ""
 	}
-	return h.Get("Upgrade")
+	if lower := strings.ToLower(protocol); strings.Contains(lower, "h2c") || strings.Contains(lower, "http/") {
+		return ""
+	}
+	return protocol
 }

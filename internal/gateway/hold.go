@@ -57,21 +57,22 @@ type waiter struct {
 	ready chan struct{}
 }
 
-// room bounds how many requests wait in all holds together.
+// room bounds what is kept of many requests together: those that wait in all
+// holds, the bytes of their bodies.
 type room struct {
 	used atomic.Int64
 	size int64
 }
 
-func (r *room) enter() bool {
-	if r.used.Add(1) > r.size {
-		r.used.Add(-1)
+func (r *room) enter(n int64) bool {
+	if r.used.Add(n) > r.size {
+		r.used.Add(-n)
 		return false
 	}
 	return true
 }
 
-func (r *room) leave() { r.used.Add(-1) }
+func (r *room) leave(n int64) { r.used.Add(-n) }
 
 // newHold closes the gate of the lanes.
 func newHold(id string, hosts []string, lanes []*lane, lease time.Duration, room *room, tasks *sync.WaitGroup) *hold {
@@ -88,10 +89,10 @@ func newHold(id string, hosts []string, lanes []*lane, lease time.Duration, room
 
 // wait returns nil when the request may look at the gate again.
 func (h *hold) wait(ctx context.Context, away departure) error {
-	if !h.room.enter() {
+	if !h.room.enter(1) {
 		return errTooMany
 	}
-	defer h.room.leave()
+	defer h.room.leave(1)
 	w := &waiter{since: time.Now(), ready: make(chan struct{})}
 	place, phase := h.enqueue(w)
 	if place == nil {

@@ -35,8 +35,10 @@ func (p passage) leave() { p.lane.inflight.done() }
 // admit lets a request for host through the gate, waiting while it is held.
 // It counts the request in before it looks at the hold, and looks at the table
 // after that: a request either is seen by whoever drains the lane, or waits, or
-// goes where the table points now.
+// goes where the table points now. One that a hold has let go passes that hold's
+// gate, which opens only once all have gone; it must not queue again.
 func (c *control) admit(ctx context.Context, host string, away departure) (passage, error) {
+	var cleared *hold
 	for {
 		v := c.view.Load()
 		b, ok := v.routes[host]
@@ -45,15 +47,17 @@ func (c *control) admit(ctx context.Context, host string, away departure) (passa
 		}
 		b.lane.inflight.add()
 		h := b.lane.hold.Load()
-		if h == nil && c.view.Load() == v {
+		open := h == nil || h == cleared
+		if open && c.view.Load() == v {
 			return passage(b), nil
 		}
 		b.lane.inflight.done()
-		if h == nil {
+		if open {
 			continue
 		}
 		if err := h.wait(ctx, away); err != nil {
 			return passage{}, err
 		}
+		cleared = h
 	}
 }

@@ -23,6 +23,9 @@ const (
 	inlineBody = 64 << 10
 )
 
+// keyHeader names a request, so that an instance can tell one sent again from a new one.
+const keyHeader = "Idempotency-Key"
+
 // Outgoing is a request as it is sent to endpoints, once or again.
 type Outgoing struct {
 	in         *http.Request
@@ -35,6 +38,8 @@ type Outgoing struct {
 
 	length    int64 // of the body; -1: chunked
 	buffered  []byte
+	room      *room                // where buffered is kept
+	kept      int64                // room it takes
 	rest      io.Reader            // what follows buffered; nil: nothing
 	consumed  bool                 // rest has been read from
 	announced http.Header          // trailers that follow the body
@@ -47,7 +52,8 @@ type forwarded struct{ client, host, proto string }
 
 // newOutgoing reads as much of the body as it may have to repeat. It returns an
 // error only when the client's body cannot be read.
-func newOutgoing(r *http.Request, rc *http.ResponseController, bodyIdle time.Duration) (*Outgoing, error) {
+// free must be called in any case when the request is over.
+func newOutgoing(r *http.Request, rc *http.ResponseController, bodyIdle time.Duration, kept *room) (*Outgoing, error) {
 	client, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		client = r.RemoteAddr
@@ -55,10 +61,10 @@ func newOutgoing(r *http.Request, rc *http.ResponseController, bodyIdle time.Dur
 	o := &Outgoing{
 		in: r, rc: rc, stub: http.Request{Method: r.Method},
 		forwarded:  forwarded{client: client, host: r.Host, proto: "http"},
-		upgrade:    upgradeType(r.Header),
+		upgrade:    upgradeType(r),
 		replayable: replayable(r),
-		expects:    strings.EqualFold(r.Header.Get("Expect"), "100-continue"),
-		length:     r.ContentLength, announced: r.Trailer,
+		expects:    r.ProtoAtLeast(1, 1) && strings.EqualFold(r.Header.Get("Expect"), "100-continue"),
+		length:     r.ContentLength, announced: r.Trailer, room: kept,
 	}
 	if o.upgrade != "" {
 		o.replayable = false
@@ -72,17 +78,37 @@ func newOutgoing(r *http.Request, rc *http.ResponseController, bodyIdle time.Dur
 }
 
 // replayable: the method promises that twice is as good as once, or the client
-// says so with a key.
+// says so with a key, which the instance gets to see.
 func replayable(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return true
 	}
-	return r.Header.Get("Idempotency-Key") != ""
+	return r.Header.Get(keyHeader) != "" && !connectionTokens(r.Header)[keyHeader]
+}
+
+// keep takes room for the body, as long as it says it is, or may be.
+func (o *Outgoing) keep(limit int64) bool {
+	n := limit
+	if o.length > 0 {
+		n = min(n, o.length)
+	}
+	if !o.room.enter(n) {
+		return false
+	}
+	o.kept = n
+	return true
+}
+
+// free gives the room back.
+func (o *Outgoing) free() {
+	o.room.leave(o.kept)
+	o.kept = 0
 }
 
 // buffer reads the body of a replayable request if it is small enough, and any
-// small body of known length; others stream.
+// small body of known length; others stream, as do all for which there is no
+// room: clients can announce more than there is memory.
 func (o *Outgoing) buffer() error {
 	limit := int64(0)
 	switch {
@@ -91,11 +117,9 @@ func (o *Outgoing) buffer() error {
 	case o.length > 0 && o.length <= inlineBody && !o.expects:
 		limit = inlineBody
 	}
-	if limit == 0 {
+	if limit == 0 || !o.keep(limit) {
 		o.replayable = false
-		if o.length < 0 || o.length > inlineBody {
-			o.fullDuplex()
-		}
+		o.fullDuplex()
 		return nil
 	}
 	var b bytes.Buffer
@@ -193,11 +217,18 @@ func needsLength(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
+// target is what the request line asks for, as an instance is to see it; "" if
+// it is nothing an instance may see, or not asked in HTTP/1.
 func target(r *http.Request) string {
-	if strings.HasPrefix(r.RequestURI, "/") || r.RequestURI == "*" {
+	switch {
+	case r.ProtoMajor != 1:
+		return ""
+	case strings.HasPrefix(r.RequestURI, "/"), r.RequestURI == "*" && r.Method == http.MethodOptions:
 		return r.RequestURI
+	case r.URL.Host != "" && r.URL.Opaque == "":
+		return r.URL.RequestURI() // absolute form
 	}
-	return r.URL.RequestURI() // absolute form
+	return ""
 }
 
 // writeBody streams the body. It tells apart who failed: the client, whose body

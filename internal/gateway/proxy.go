@@ -16,6 +16,7 @@ type proxy struct {
 	control *control
 	forward Forwarder
 	cfg     Config
+	kept    room // bytes of requests' bodies in memory
 	// leaving: this gateway is being replaced, connections end with their next response.
 	leaving atomic.Bool
 }
@@ -30,8 +31,15 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.leaving.Load() {
 		w.Header().Set("Connection", "close")
 	}
+	rc := http.NewResponseController(w)
+	defer func() { date(rc, p.cfg.WriteIdleTimeout) }() // for what net/http writes after us
 	if r.Method == http.MethodConnect {
 		refuse(w, http.StatusMethodNotAllowed, "CONNECT is not served here")
+		return
+	}
+	if target(r) == "" {
+		w.Header().Set("Connection", "close")
+		refuse(w, http.StatusBadRequest, "the request's target is not served here")
 		return
 	}
 	var away departure
@@ -44,12 +52,16 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer pass.leave()
-	req, err := newOutgoing(r, http.NewResponseController(w), p.cfg.BodyIdleTimeout)
+	if r.ContentLength != 0 {
+		date(rc, p.cfg.WriteIdleTimeout) // reading a body may write a 100
+	}
+	req, err := newOutgoing(r, rc, p.cfg.BodyIdleTimeout, &p.kept)
+	defer req.free()
 	if err != nil {
 		p.refuseBody(w, err)
 		return
 	}
-	req.inform = func(res *http.Response) { inform(w, res) }
+	req.inform = func(res *http.Response) { p.inform(w, r, res) }
 	p.serve(w, r, pass, req)
 }
 

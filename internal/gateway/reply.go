@@ -22,9 +22,11 @@ func (p *proxy) reply(w http.ResponseWriter, res *http.Response) error {
 		h.Add("Trailer", name)
 	}
 	w.WriteHeader(res.StatusCode)
-	c := clientCopy{w: w, rc: http.NewResponseController(w), idle: p.cfg.WriteIdleTimeout, stream: res.ContentLength < 0}
-	if len(announced) > 0 {
-		c.flush() // makes the response chunked, so that trailers can follow
+	c := clientCopy{w: w, rc: http.NewResponseController(w), idle: p.cfg.WriteIdleTimeout, stream: res.ContentLength < 0, quiet: quietness(res.Body)}
+	// Trailers can follow only what is chunked, which a flush makes it. And
+	// while the instance is silent, its head is all there is to pass on.
+	if (len(announced) > 0 || c.quiet()) && !c.flush() {
+		return nil
 	}
 	if err := c.from(res.Body); err != nil {
 		return err
@@ -38,30 +40,42 @@ func (p *proxy) reply(w http.ResponseWriter, res *http.Response) error {
 	return nil
 }
 
+// quietness tells whether the next read of a body may have to wait. Of a body
+// that cannot say, that is to be feared.
+func quietness(body io.Reader) func() bool {
+	if b, ok := body.(interface{ quiet() bool }); ok {
+		return b.quiet
+	}
+	return func() bool { return true }
+}
+
 // clientCopy copies a body to the client, and gives up on a client that takes
-// nothing for idle.
+// nothing for idle. What net/http keeps for itself until the request is over has
+// a deadline of ServeHTTP's.
 type clientCopy struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	idle   time.Duration
-	stream bool // pass on at once what comes: its length is unknown, so somebody may wait for it
-	dated  bool
+	stream bool // of unknown length: pass on at once what comes
+	quiet  func() bool
 }
+
+// smallWrite is what net/http certainly keeps until the request is over.
+const smallWrite = 1 << 10
 
 func (c *clientCopy) from(body io.Reader) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	defer c.undate()
 	for first := true; ; first = false {
 		n, err := body.Read(*buf)
 		if n > 0 {
-			if !first || n == len(*buf) {
-				c.date()
+			if !first || n > smallWrite {
+				date(c.rc, c.idle)
 			}
 			if _, werr := c.w.Write((*buf)[:n]); werr != nil {
 				return nil
 			}
-			if c.stream && err == nil && !c.flush() {
+			if err == nil && (c.stream || c.quiet()) && !c.flush() {
 				return nil
 			}
 		}
@@ -74,26 +88,26 @@ func (c *clientCopy) from(body io.Reader) error {
 	}
 }
 
-// date sets a deadline for the next write; bodies of one small read do without.
-func (c *clientCopy) date() {
-	c.dated = true
-	_ = c.rc.SetWriteDeadline(time.Now().Add(c.idle))
+func (c *clientCopy) flush() bool {
+	date(c.rc, c.idle)
+	return c.rc.Flush() == nil
 }
 
-func (c *clientCopy) undate() {
-	if c.dated {
-		_ = c.rc.SetWriteDeadline(time.Now().Add(c.idle)) // for what net/http still has buffered
+// date gives the client idle to take what is written next.
+func date(rc *http.ResponseController, idle time.Duration) {
+	_ = rc.SetWriteDeadline(time.Now().Add(idle)) // fails only on a connection that is gone
+}
+
+// inform passes on a 1xx response, which HTTP/1.0 does not know.
+func (p *proxy) inform(w http.ResponseWriter, r *http.Request, res *http.Response) {
+	if !r.ProtoAtLeast(1, 1) {
+		return
 	}
-}
-
-func (c *clientCopy) flush() bool { return c.rc.Flush() == nil }
-
-// inform passes on a 1xx response.
-func inform(w http.ResponseWriter, res *http.Response) {
+	date(http.NewResponseController(w), p.cfg.WriteIdleTimeout)
 	h := w.Header()
+	before := maps.Clone(h)
 	copyResponseHeader(h, res.Header)
 	w.WriteHeader(res.StatusCode)
-	for name := range res.Header {
-		h.Del(name)
-	}
+	clear(h)
+	maps.Copy(h, before)
 }

@@ -112,13 +112,12 @@ func (s *Server) halt(within time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	everything := func(*tunnel) bool { return true }
-	stopTunnels := s.control.tunnels.closeAfter(min(s.cfg.IdleGrace, within), everything)
-	defer stopTunnels()
+	defer s.control.tunnels.closeAfter(min(s.cfg.IdleGrace, within), everything)()
 	if err := s.public.Shutdown(ctx); err != nil {
 		s.cfg.Log.Warn("requests in flight were cut off", "connections", s.conns.Load(), "error", err)
 		s.public.Close()
 	}
-	s.control.tunnels.close(everything)
+	defer s.control.tunnels.closeAfter(0, everything)()
 	s.cfg.Forward.Close()
 	s.private.Close() // long polls have nothing left to wait for
 }

@@ -24,6 +24,7 @@ type Config struct {
 	Dial    DialFunc  // how the default Forwarder connects; default: directly, or through the endpoint's door
 
 	MaxHeld           int           // requests on hold, all holds together (20,000)
+	MaxKept           int64         // bytes of requests' bodies kept in memory, to be sent again; further bodies are streamed once (256 MiB)
 	MaxHeader         int           // bytes of a request's head (64 KiB)
 	ReadHeaderTimeout time.Duration // for a request's head (10 s)
 	BodyIdleTimeout   time.Duration // without a byte of a request's body (30 s)
@@ -47,6 +48,7 @@ func (c Config) withDefaults() Config {
 		c.Dial = dialEndpoint
 	}
 	c.MaxHeld = orDefault(c.MaxHeld, 20_000)
+	c.MaxKept = orDefault(c.MaxKept, 256<<20)
 	c.MaxHeader = orDefault(c.MaxHeader, 64<<10)
 	c.ReadHeaderTimeout = orDefault(c.ReadHeaderTimeout, 10*time.Second)
 	c.BodyIdleTimeout = orDefault(c.BodyIdleTimeout, 30*time.Second)
@@ -66,7 +68,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func orDefault[T int | time.Duration](v, otherwise T) T {
+func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 	if v == 0 {
 		return otherwise
 	}
@@ -129,7 +131,7 @@ func (s *Server) open() error {
 		s.control.predecessor = make(chan struct{})
 		s.control.inherit(s.heir.Traffic)
 	}
-	s.proxy = &proxy{control: s.control, forward: s.cfg.Forward, cfg: s.cfg}
+	s.proxy = &proxy{control: s.control, forward: s.cfg.Forward, cfg: s.cfg, kept: room{size: s.cfg.MaxKept}}
 	s.public = s.publicServer()
 	s.private = &http.Server{
 		Handler:           (&admin{control: s.control, cfg: s.cfg, shutdown: s.Shutdown}).handler(),
@@ -168,9 +170,9 @@ func (s *Server) publicServer() *http.Server {
 		MaxHeaderBytes:    s.cfg.MaxHeader,
 		ReadHeaderTimeout: s.cfg.ReadHeaderTimeout,
 		IdleTimeout:       s.cfg.KeepAlive,
-		// Only there to renew the deadline with each request: what bounds a
-		// slow client is WriteIdleTimeout, set before each write.
-		WriteTimeout:                 24 * time.Hour,
+		// For what net/http writes by itself; proxy and reply set the deadline
+		// anew before anything else is written.
+		WriteTimeout:                 s.cfg.WriteIdleTimeout,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the instance's to answer
 		ErrorLog:                     slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {

@@ -25,12 +25,20 @@ func (t *tunnel) close() {
 	t.server.Close()
 }
 
-// tunnels are those that exist now.
+// tunnels are those that exist now, and what is said of those to come.
 type tunnels struct {
-	mu  sync.Mutex
-	all map[*tunnel]struct{}
+	mu      sync.Mutex
+	all     map[*tunnel]struct{}
+	curfews map[*curfew]struct{}
 }
 
+// curfew, from when it begins, allows no matching tunnel.
+type curfew struct {
+	match func(*tunnel) bool
+	begun bool
+}
+
+// add notes a tunnel; one that comes after its curfew is closed at once.
 func (ts *tunnels) add(t *tunnel) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -38,6 +46,11 @@ func (ts *tunnels) add(t *tunnel) {
 		ts.all = map[*tunnel]struct{}{}
 	}
 	ts.all[t] = struct{}{}
+	for c := range ts.curfews {
+		if c.begun && c.match(t) {
+			t.close()
+		}
+	}
 }
 
 func (ts *tunnels) remove(t *tunnel) {
@@ -46,20 +59,34 @@ func (ts *tunnels) remove(t *tunnel) {
 	delete(ts.all, t)
 }
 
-func (ts *tunnels) close(match func(*tunnel) bool) {
+// closeAfter closes the matching tunnels after grace, also those that come later,
+// until lifted.
+func (ts *tunnels) closeAfter(grace time.Duration, match func(*tunnel) bool) (lift func()) {
+	c := &curfew{match: match}
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	for t := range ts.all {
-		if match(t) {
-			t.close()
-		}
+	if ts.curfews == nil {
+		ts.curfews = map[*curfew]struct{}{}
+	}
+	ts.curfews[c] = struct{}{}
+	timer := time.AfterFunc(grace, func() { ts.begin(c) })
+	return func() {
+		timer.Stop()
+		ts.mu.Lock()
+		defer ts.mu.Unlock()
+		delete(ts.curfews, c)
 	}
 }
 
-// closeAfter closes the matching tunnels after grace, unless stopped before.
-func (ts *tunnels) closeAfter(grace time.Duration, match func(*tunnel) bool) (stop func()) {
-	timer := time.AfterFunc(grace, func() { ts.close(match) })
-	return func() { timer.Stop() }
+func (ts *tunnels) begin(c *curfew) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	c.begun = true
+	for t := range ts.all {
+		if c.match(t) {
+			t.close()
+		}
+	}
 }
 
 // tunnel passes an upgraded connection through until it ends.

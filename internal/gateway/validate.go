@@ -74,7 +74,8 @@ func validateEndpoint(e Endpoint) error {
 }
 
 // validateName allows letters, digits and . _ - in segments separated by a
-// slash. The last segment may not be "idle": that is a question about a pool.
+// slash. The last segment may not be "idle" or "drained": those are questions
+// about a pool or a hold.
 func validateName(name string) error {
 	if name == "" || len(name) > maxName {
 		return errorf(ErrInvalid, "name of %d bytes; use 1 to %d", len(name), maxName)
@@ -85,8 +86,8 @@ func validateName(name string) error {
 			return errorf(ErrInvalid, "name %q; use letters, digits, '.', '_' and '-', in segments separated by '/'", name)
 		}
 	}
-	if segments[len(segments)-1] == "idle" {
-		return errorf(ErrInvalid, "name %q ends in \"idle\", which is reserved", name)
+	if last := segments[len(segments)-1]; last == "idle" || last == "drained" {
+		return errorf(ErrInvalid, "name %q ends in %q, which is reserved", name, last)
 	}
 	return nil
 }
@@ -102,9 +103,11 @@ func validateHost(host string) error {
 	return nil
 }
 
-// canonicalHost is how a Host header is looked up: lower case, no port, no trailing dot.
+// canonicalHost is how a Host header is looked up: lower case, no port, no
+// trailing dot. What follows a colon and is no number is no port: instances are
+// given the header as it came and must not build links to somewhere else of it.
 func canonicalHost(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.Trim(host[i+1:], "0123456789") == "" {
 		host = host[:i]
 	}
 	host = strings.TrimSuffix(host, ".")

@@ -227,6 +227,8 @@ func (c *Client) unreached(ctx context.Context, err error) error {
 		return fmt.Errorf("the engine at %s belongs to another user: run this as that user, or choose another state directory with --state", c.socket)
 	case dialled:
 		return fmt.Errorf("engine at %s: %w", c.socket, op.Err)
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF):
+		return fmt.Errorf("%w (%v)", ErrCutOff, err)
 	}
 	return fmt.Errorf("engine at %s: %w", c.socket, err)
 }

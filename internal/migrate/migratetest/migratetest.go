@@ -45,6 +45,7 @@ type Server struct {
 	App   string // as Owner
 	Port  int
 	Pid   int
+	stop  func(context.Context) error
 }
 
 // StartServer starts a server with the database of the shop, empty.
@@ -58,7 +59,7 @@ func StartServer(t testing.TB, options ...postgrestest.Option) *Server {
 	server := postgrestest.StartForTest(t, options...)
 	admin := server.URL("postgres")
 	Exec(t, admin, "CREATE ROLE "+Owner+" LOGIN PASSWORD 'shop'", "CREATE DATABASE "+database+" OWNER "+Owner)
-	return &Server{Admin: server.URL(database), App: asOwner(t, server.URL(database)), Port: server.Port, Pid: server.Pid}
+	return &Server{Admin: server.URL(database), App: asOwner(t, server.URL(database)), Port: server.Port, Pid: server.Pid, stop: server.Stop}
 }
 
 func asOwner(t testing.TB, admin string) string {
@@ -68,6 +69,13 @@ func asOwner(t testing.TB, admin string) string {
 	}
 	u.User = url.UserPassword(Owner, "shop")
 	return u.String()
+}
+
+// Stop ends the server at once, if it has not ended by itself.
+func (s *Server) Stop() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()        // no patience
+	_ = s.stop(ctx) // says that it was ended the hard way
 }
 
 // Fill makes the shop, with rows orders in it.

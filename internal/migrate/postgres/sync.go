@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,9 +120,10 @@ func (b *Bridge) awaitCopy(ctx context.Context, progress func(Progress)) error {
 			return false, err
 		}
 		answered = time.Now()
-		if !reflect.DeepEqual(p, last) {
-			last, moved = p, time.Now()
+		if p.movedSince(last) {
+			moved = time.Now()
 		}
+		last = p
 		if time.Since(moved) > standstill {
 			return false, b.whyCopyFails(ctx, fmt.Sprintf("nothing moves since %v", standstill))
 		}
@@ -131,6 +132,11 @@ func (b *Bridge) awaitCopy(ctx context.Context, progress func(Progress)) error {
 		}
 		return b.closeBehind(ctx, p)
 	})
+}
+
+// movedSince: rows came, or the lag shrank; a lag that grows is only the source's.
+func (p Progress) movedSince(last Progress) bool {
+	return p.Copied != last.Copied || p.LagBytes < last.LagBytes || !slices.Equal(p.Current, last.Current)
 }
 
 // closeBehind says whether all rows are copied and a new one arrives soon.

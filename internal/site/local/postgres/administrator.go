@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,7 @@ import (
 // setAdministrator sets the password through a single-user session: no server
 // is reachable before, and the password only passes through a pipe. It also
 // proves that Postgres accepts the configuration.
-func (id identity) setAdministrator(ctx context.Context, inst Installation, dataDir string, s Settings) error {
+func (id identity) setAdministrator(ctx context.Context, inst Installation, dataDir string, s Settings, held *os.File) error {
 	args := []string{"--single", "-D", dataDir, "-j",
 		"-c", "exit_on_error=on",
 		"-c", "log_min_error_statement=panic", // a failing statement holds the password
@@ -24,6 +25,7 @@ func (id identity) setAdministrator(ctx context.Context, inst Installation, data
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(inst.Bin, "postgres"), append(args, "postgres")...)
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = inst.environ(), "/", id.attributes()
+	cmd.ExtraFiles = []*os.File{held}
 	cmd.Stdin = strings.NewReader(administratorSQL(s))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return errors.Join(ctx.Err(), fmt.Errorf("%w: Postgres: %w: %s", ErrSettings, err, lastLines(out)))

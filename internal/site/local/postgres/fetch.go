@@ -9,8 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/gofrs/flock"
+	"syscall"
 )
 
 // fetch is the ordinary user's way: apt works on directories of the user's own,
@@ -27,11 +26,11 @@ func (f fetch) run(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	lock := flock.New(filepath.Join(f.cache, "apt.lock"))
-	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
-		return fmt.Errorf("lock %s: %w", lock.Path(), err)
+	held, err := lock(ctx, filepath.Join(f.cache, "apt.lock"), syscall.LOCK_EX)
+	if err != nil {
+		return err
 	}
-	defer lock.Close()
+	defer held.Close()
 	conf, err := f.configure(dir)
 	if err != nil {
 		return err

@@ -8,8 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/gofrs/flock"
+	"syscall"
 )
 
 // A data directory has one of two marks: what is being made, or what is done.
@@ -55,11 +54,11 @@ func prepare(ctx context.Context, inst Installation, templateDir, dataDir string
 		return err
 	}
 	// The directory itself is the lock: it is there before and after.
-	lock := flock.New(dataDir, flock.SetFlag(os.O_RDONLY))
-	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
-		return fmt.Errorf("lock: %w", err)
+	held, err := lock(ctx, dataDir, syscall.LOCK_EX)
+	if err != nil {
+		return err
 	}
-	defer lock.Close()
+	defer held.Close()
 	if done, err := claim(dataDir); done || err != nil {
 		return err
 	}
@@ -68,7 +67,7 @@ func prepare(ctx context.Context, inst Installation, templateDir, dataDir string
 	if err != nil {
 		return err
 	}
-	if err := id.fill(ctx, inst, templateDir, dataDir, s); err != nil {
+	if err := id.fill(ctx, inst, templateDir, dataDir, s, held); err != nil {
 		return err
 	}
 	if owner != id {
@@ -109,7 +108,7 @@ func claim(dataDir string) (done bool, err error) {
 	return false, os.WriteFile(filepath.Join(dataDir, preparingMark), nil, 0o600)
 }
 
-func (id identity) fill(ctx context.Context, inst Installation, templateDir, dataDir string, s Settings) error {
+func (id identity) fill(ctx context.Context, inst Installation, templateDir, dataDir string, s Settings, held *os.File) error {
 	if err := errors.Join(os.Chmod(dataDir, 0o700), id.own(dataDir), id.own(filepath.Join(dataDir, preparingMark))); err != nil {
 		return err
 	}
@@ -124,7 +123,7 @@ func (id identity) fill(ctx context.Context, inst Installation, templateDir, dat
 			return err
 		}
 	}
-	return id.setAdministrator(ctx, inst, dataDir, s)
+	return id.setAdministrator(ctx, inst, dataDir, s, held)
 }
 
 func (id identity) writeFile(path, text string) error {
@@ -132,11 +131,11 @@ func (id identity) writeFile(path, text string) error {
 }
 
 func (id identity) copyTemplate(ctx context.Context, inst Installation, templateDir, dataDir string) error {
-	unlock, err := lockTemplate(ctx, templateDir, true)
+	held, err := lock(ctx, templateLock(templateDir), syscall.LOCK_SH)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer held.Close()
 	if !templateMade(inst, templateDir) {
 		return fmt.Errorf("%s holds no template of Postgres %s; call EnsureTemplate before", templateDir, inst.Version)
 	}

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(parentDir); dir != "" {
 		beParent(dir)
 	}
+	if dir := os.Getenv(killedDir); dir != "" {
+		beKilled(dir)
+	}
 	os.Exit(m.Run())
 }
 

@@ -8,9 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
-
-	"github.com/gofrs/flock"
+	"syscall"
 )
 
 const (
@@ -21,8 +19,6 @@ const (
 	// bootstrapUser is the superuser of every template. It has no password, so
 	// nobody can log in as it before Prepare gives it one.
 	bootstrapUser = "godwit"
-	// lockRetry is how often a lock that another process holds is tried again.
-	lockRetry = 10 * time.Millisecond
 )
 
 // TemplateDir is the usual place of the template of an installation.
@@ -51,11 +47,11 @@ func ensureTemplate(ctx context.Context, inst Installation, dir string) error {
 	if err := makeOpen(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	unlock, err := lockTemplate(ctx, dir, false)
+	held, err := lock(ctx, templateLock(dir), syscall.LOCK_EX)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer held.Close()
 	if templateMade(inst, dir) {
 		return nil
 	}
@@ -66,7 +62,7 @@ func ensureTemplate(ctx context.Context, inst Installation, dir string) error {
 	if err := os.RemoveAll(making); err != nil {
 		return err
 	}
-	if err := makeTemplate(ctx, inst, making); err != nil {
+	if err := makeTemplate(ctx, inst, making, held); err != nil {
 		return errors.Join(err, os.RemoveAll(making))
 	}
 	if err := os.Rename(making, dir); err != nil {
@@ -97,7 +93,7 @@ func removeTemplate(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-func makeTemplate(ctx context.Context, inst Installation, dir string) error {
+func makeTemplate(ctx context.Context, inst Installation, dir string, held *os.File) error {
 	id, err := resolveIdentity(0, 0)
 	if err != nil {
 		return err
@@ -116,6 +112,7 @@ func makeTemplate(ctx context.Context, inst Installation, dir string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(inst.Bin, "initdb"), "-D", dir, "-U", bootstrapUser,
 		"--auth=reject", "--encoding=UTF8", "--locale=C.UTF-8", "--lc-collate=C", "--data-checksums", "--no-sync")
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = inst.environ(), "/", id.attributes()
+	cmd.ExtraFiles = []*os.File{held}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return errors.Join(ctx.Err(), fmt.Errorf("initdb: %w: %s", err, out))
 	}
@@ -130,19 +127,8 @@ func makeTemplate(ctx context.Context, inst Installation, dir string) error {
 	return syncTree(dir)
 }
 
-// lockTemplate keeps a template from being replaced while it is copied.
-func lockTemplate(ctx context.Context, dir string, shared bool) (unlock func(), err error) {
-	l := flock.New(dir + ".lock")
-	if shared {
-		_, err = l.TryRLockContext(ctx, lockRetry)
-	} else {
-		_, err = l.TryLockContext(ctx, lockRetry)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", l.Path(), err)
-	}
-	return func() { _ = l.Close() }, nil
-}
+// templateLock keeps a template from being replaced while it is copied.
+func templateLock(dir string) string { return dir + ".lock" }
 
 // own gives a file to id; nothing to do when that is who we are.
 func (id identity) own(path string) error {

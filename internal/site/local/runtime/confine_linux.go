@@ -13,7 +13,7 @@ import (
 // without capabilities; the filter is there for the day that a kernel bug lies
 // behind one of them. All of them are of no use to a server.
 var denied = []string{
-	"mount", "umount2", "umount", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick",
+	"mount", "umount2", "umount", "pivot_root", "chroot", "open_tree", "open_tree_attr", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick",
 	"mount_setattr", "ptrace", "process_vm_readv", "process_vm_writev", "bpf", "perf_event_open",
 	"kexec_load", "kexec_file_load", "keyctl", "add_key", "request_key",
 	"init_module", "finit_module", "delete_module", "create_module", "query_module", "get_kernel_syms",
@@ -46,11 +46,25 @@ func confine() error {
 	// told that it does not exist and fall back to clone.
 	absent := seccomp.SyscallGroup{Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS), Names: []string{"clone3"}}
 	err = seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Policy: seccomp.Policy{
-		DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{deny, absent}}})
+		DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{deny, absent, otherSockets()}}})
 	if err != nil {
 		return fmt.Errorf("seccomp: %w", err)
 	}
 	return onlyNative(uint32(here.ID))
+}
+
+// otherSockets are all but those of Unix, IPv4, IPv6 and the questions that
+// libraries ask about the own network. Some families know no network namespace
+// (AF_VSOCK leads to the hypervisor and past every rule); the rest are parts of
+// the kernel that no server needs.
+func otherSockets() seccomp.SyscallGroup {
+	unlike := func(argument uint32, value uint64) seccomp.Condition {
+		return seccomp.Condition{Argument: argument, Operation: seccomp.NotEqual, Value: value}
+	}
+	family := seccomp.ArgumentConditions{unlike(0, unix.AF_UNIX), unlike(0, unix.AF_INET), unlike(0, unix.AF_INET6), unlike(0, unix.AF_NETLINK)}
+	netlink := seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.Equal, Value: unix.AF_NETLINK}, unlike(2, unix.NETLINK_ROUTE)}
+	return seccomp.SyscallGroup{Action: seccomp.ActionErrno | seccomp.Action(unix.EAFNOSUPPORT),
+		NamesWithCondtions: []seccomp.NameWithConditions{{Name: "socket", Conditions: family}, {Name: "socket", Conditions: netlink}}}
 }
 
 // onlyNative ends whoever makes a system call of another architecture: the same

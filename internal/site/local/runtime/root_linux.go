@@ -22,8 +22,11 @@ var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 // masked parts of /proc show nothing; the readonly ones can't be changed.
 var (
 	masked   = []string{"kcore", "keys", "key-users", "kallsyms", "timer_list", "sched_debug", "sysrq-trigger", "kmsg", "slabinfo", "kpagecount", "kpageflags"}
-	readonly = []string{"sys", "irq", "bus", "fs"}
+	readonly = []string{"sys", "irq", "bus", "fs", "pressure"}
 )
+
+// scratchFile is how many bytes of scratch allow for one file more.
+const scratchFile = 4096
 
 // own are the top-level names of the root that are never taken from the image.
 var own = []string{"proc", "sys", "dev", "tmp", "run", "etc", imageAside}
@@ -139,7 +142,8 @@ func mountScratch(s Spec) error {
 		if err := os.Mkdir(at, 0o755); err != nil {
 			return err
 		}
-		options := fmt.Sprintf("mode=1777,size=%d", s.Scratch)
+		// An empty file takes memory too, which the size does not count.
+		options := fmt.Sprintf("mode=1777,size=%d,nr_inodes=%d", s.Scratch, 1024+s.Scratch/scratchFile)
 		if err := unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
 			return fmt.Errorf("mount /%s: %w", name, err)
 		}

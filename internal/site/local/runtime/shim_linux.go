@@ -79,6 +79,9 @@ func become(fail *os.File) error {
 	if err := dropCapabilities(); err != nil {
 		return err
 	}
+	if err := landlock(s.writable()); err != nil {
+		return err
+	}
 	if err := confine(); err != nil {
 		return err
 	}
@@ -87,6 +90,17 @@ func become(fail *os.File) error {
 	}
 	err = syscall.Exec(program, s.Command, s.Env)
 	return fmt.Errorf(": run %s: %w", program, err)
+}
+
+// writable are the places that a program may write to, and the devices.
+func (s Spec) writable() []string {
+	places := []string{"/tmp", "/run", "/dev"}
+	for _, b := range s.Binds {
+		if b.Writable {
+			places = append(places, b.Target)
+		}
+	}
+	return places
 }
 
 // find looks the program up inside, along the PATH of its own environment.

@@ -23,7 +23,7 @@ import (
 
 // inside are the processes of the environment whose warden has this pid: those
 // whose pid namespace is its own or below.
-func inside(t *testing.T, pid int) []string {
+func inside(t testing.TB, pid int) []string {
 	t.Helper()
 	children := map[string][]string{}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")

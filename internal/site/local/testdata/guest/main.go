@@ -24,6 +24,11 @@ func main() {
 		fmt.Println("the guest crashes")
 		os.Exit(3)
 	}
+	if len(os.Args) > 1 && os.Args[1] == "wait" {
+		os.Stdin.Read(make([]byte, 1)) // until whoever started it lets go
+		return
+	}
+	hostileHandlers()
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getenv("NAME")) })
 	http.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if os.Getenv("SICK") != "" {
