@@ -27,5 +27,5 @@ func main() {
 			os.Exit(process(os.Args[2:]))
 		}
 	}
-	os.Exit(cli.Main(os.Args[1:]))
+	os.Exit(cli.Main(os.Args[1:], engine.Setup))
 }

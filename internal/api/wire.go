@@ -217,3 +217,10 @@ type Event struct {
 	Message string    `json:"message,omitempty"`
 	MS      float64   `json:"ms,omitempty"`
 }
+
+// Machine is what the local site finds on this machine.
+type Machine struct {
+	Postgres         string   `json:"postgres"`
+	PostgresPrograms string   `json:"postgres_programs"`
+	Problems         []string `json:"problems" doc:"what isolation lacks, each with its mend"`
+}

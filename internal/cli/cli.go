@@ -14,19 +14,24 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"godwit/internal/api"
 )
 
+// Setup installs what a site needs on this machine; which site that is, cmd says.
+type Setup func(ctx context.Context, progress func(line string)) (api.Machine, error)
+
 // Main runs the command line and returns the exit status.
-func Main(args []string) int {
+func Main(args []string, setup Setup) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return Run(ctx, args, os.Stdout, os.Stderr)
+	return Run(ctx, args, setup, os.Stdout, os.Stderr)
 }
 
 // Run is Main with its surroundings as arguments, for tests.
-func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func Run(ctx context.Context, args []string, setup Setup, stdout, stderr io.Writer) int {
 	v := newView(stdout, stderr)
-	root := newRoot(v)
+	root := newRoot(v, setup)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -44,7 +49,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitCode(err)
 }
 
-func newRoot(v *view) *cobra.Command {
+func newRoot(v *view, setup Setup) *cobra.Command {
 	g := &globals{view: v}
 	root := &cobra.Command{
 		Use:   "godwit",
@@ -75,7 +80,7 @@ EXIT STATUS
 	root.PersistentFlags().BoolVar(&v.quiet, "quiet", false, "no progress on stderr")
 	root.AddCommand(
 		newValidate(g), newPlan(g), newUp(g), newStatus(g), newDeploy(g), newRollback(g), newLogs(g),
-		newMigrate(g), newIsolation(g), newProbe(g), newSetup(g), newDemo(g), newDown(g), newVersion(g),
+		newMigrate(g), newIsolation(g), newProbe(g), newSetup(g, setup), newDemo(g), newDown(g), newVersion(g),
 	)
 	addHelpers(root)
 	strictArgs(root)

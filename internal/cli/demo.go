@@ -68,6 +68,9 @@ func (g *globals) demo(ctx context.Context, o demo.Options, dir string) error {
 		o.Progress = io.Discard
 	}
 	r, err := demo.Run(ctx, o)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w; everything that the demo had started is gone", errInterrupted)
+	}
 	if err != nil {
 		return err
 	}

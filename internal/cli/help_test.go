@@ -18,7 +18,7 @@ func commands() []*cobra.Command {
 			walk(sub)
 		}
 	}
-	walk(newRoot(newView(io.Discard, io.Discard)))
+	walk(newRoot(newView(io.Discard, io.Discard), nil))
 	return all
 }
 
@@ -63,7 +63,7 @@ func TestExamples(t *testing.T) {
 				t.Errorf("%s: the example %q does not call godwit", c.CommandPath(), line)
 				continue
 			}
-			fresh := newRoot(newView(io.Discard, io.Discard))
+			fresh := newRoot(newView(io.Discard, io.Discard), nil)
 			found, rest, err := fresh.Find(args[1:])
 			if err != nil {
 				t.Errorf("%q: %v", line, err)

@@ -8,10 +8,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"godwit/internal/api"
-	"godwit/internal/demo"
 )
 
-func newSetup(g *globals) *cobra.Command {
+func newSetup(g *globals, setup Setup) *cobra.Command {
 	return &cobra.Command{
 		Use:   "setup",
 		Short: "Install what the local site needs, and say what is missing",
@@ -23,12 +22,12 @@ Exit status: 0 everything is there, 1 something is missing.`,
 		Example:           "  godwit setup",
 		Args:              arguments(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(c *cobra.Command, _ []string) error { return g.setup(c.Context()) },
+		RunE:              func(c *cobra.Command, _ []string) error { return g.setup(c.Context(), setup) },
 	}
 }
 
-func (g *globals) setup(ctx context.Context) error {
-	result, err := demo.Setup(ctx, func(line string) { g.view.note("%s", line) })
+func (g *globals) setup(ctx context.Context, setup Setup) error {
+	result, err := setup(ctx, func(line string) { g.view.note("%s", line) })
 	if err != nil {
 		return err
 	}

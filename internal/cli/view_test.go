@@ -65,7 +65,7 @@ func TestResultThatNobodyGot(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"version"}, {"version", "--json"}} {
 		var stderr strings.Builder
-		if code := Run(t.Context(), args, full{}, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "no space left") {
+		if code := Run(t.Context(), args, nil, full{}, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "no space left") {
 			t.Errorf("%v: exit %d, %q", args, code, stderr.String())
 		}
 	}

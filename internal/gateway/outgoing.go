@@ -119,7 +119,9 @@ func (o *Outgoing) buffer() error {
 	}
 	if limit == 0 || !o.keep(limit) {
 		o.replayable = false
-		o.fullDuplex()
+		if o.length < 0 || o.length > inlineBody || !o.expects {
+			o.fullDuplex()
+		}
 		return nil
 	}
 	var b bytes.Buffer

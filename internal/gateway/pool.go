@@ -28,6 +28,11 @@ type poolState struct {
 	replaced  chan struct{}
 }
 
+// serves: new requests may go to that release.
+func (s *poolState) serves(release int) bool {
+	return slices.ContainsFunc(s.shares, func(sh *share) bool { return sh.release.number == release })
+}
+
 // share is a release that gets new requests.
 type share struct {
 	release   *release
@@ -42,6 +47,7 @@ type endpoint struct {
 	release  *release
 	inflight atomic.Int64
 	down     atomic.Int64 // unix nanoseconds until which other endpoints are preferred
+	gone     atomic.Bool  // no longer in its pool
 	told     atomic.Int64 // unix nanoseconds of the last word about it in the log
 }
 
@@ -62,9 +68,10 @@ func (p *pool) set(spec Pool) (gone []Endpoint) {
 	next := newPoolState(spec, old)
 	p.state.Store(next)
 	close(old.replaced)
-	for e := range old.endpoints {
-		if next.endpoints[e] == nil {
-			gone = append(gone, e)
+	for spec, e := range old.endpoints {
+		if next.endpoints[spec] == nil {
+			e.gone.Store(true)
+			gone = append(gone, spec)
 		}
 	}
 	return gone
@@ -95,8 +102,10 @@ func newPoolState(spec Pool, old *poolState) *poolState {
 			sh.endpoints = append(sh.endpoints, e)
 		}
 	}
-	for number, r := range old.releases { // gone, but still busy
-		if r.inflight.now() > 0 {
+	for number, r := range old.releases {
+		// Gone, but still busy; or gone just now: until the old state is replaced,
+		// a request may still choose it.
+		if r.inflight.now() > 0 || old.serves(number) {
 			s.releases[number] = r
 		}
 	}

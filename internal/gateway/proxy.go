@@ -104,7 +104,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, pass passage, req 
 		a.refuse(w, r, err)
 		return
 	}
-	defer a.last.leave()
+	defer a.leave(a.last)
 	a.answered(res)
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		if err := p.tunnel(w, pass, a.last.release.number, res); err != nil {
@@ -159,7 +159,7 @@ func (a *attempts) run(ctx context.Context) (*http.Response, error) {
 			if err == nil {
 				return res, nil
 			}
-			e.leave()
+			a.leave(e)
 			return nil, err
 		}
 		if res != nil {
@@ -173,7 +173,16 @@ func (a *attempts) run(ctx context.Context) (*http.Response, error) {
 		} else if len(a.shied) > 0 {
 			w.before = a.shied[len(a.shied)-1].number
 		}
-		e.leave()
+		a.leave(e)
+	}
+}
+
+// leave also forgets the connections to an endpoint that went out of its pool
+// while it was in use: they were kept for the next request, which will not come.
+func (a *attempts) leave(e *endpoint) {
+	e.leave()
+	if e.gone.Load() {
+		a.forward.Forget(e.Endpoint)
 	}
 }
 

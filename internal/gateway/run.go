@@ -117,7 +117,7 @@ func (s *Server) halt(within time.Duration) {
 		s.cfg.Log.Warn("requests in flight were cut off", "connections", s.conns.Load(), "error", err)
 		s.public.Close()
 	}
-	defer s.control.tunnels.closeAfter(0, everything)()
+	s.control.tunnels.begin(&curfew{match: everything})
 	s.cfg.Forward.Close()
 	s.private.Close() // long polls have nothing left to wait for
 }

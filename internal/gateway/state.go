@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -13,8 +14,9 @@ import (
 	"time"
 )
 
-// stateFile keeps the last good table on disk. What save returned for is there
-// after a kill or a power cut.
+// stateFile keeps the last good table on disk: a line of JSON and a line with
+// its checksum, because one wrong bit can make another table of it. What save
+// returned for is there after a kill or a power cut.
 type stateFile struct {
 	path string
 }
@@ -49,13 +51,21 @@ func emptyTable() Table {
 
 func parseTable(b []byte) (Table, error) {
 	var t Table
-	if err := decodeStrict(bytes.NewReader(b), &t); err != nil {
+	line, sum, _ := bytes.Cut(b, []byte("\n"))
+	if want := checksum(line); string(sum) != want {
+		return Table{}, fmt.Errorf("its checksum is %.40q, it should be %q", sum, want)
+	}
+	if err := decodeStrict(bytes.NewReader(line), &t); err != nil {
 		return Table{}, err
 	}
 	if t.Pools == nil || t.Routes == nil {
 		return Table{}, errors.New("pools or routes missing")
 	}
 	return t, t.validate()
+}
+
+func checksum(line []byte) string {
+	return fmt.Sprintf("crc32c %08x\n", crc32.Checksum(line, crc32.MakeTable(crc32.Castagnoli)))
 }
 
 // clone copies the maps; pools are values that are replaced whole.
@@ -74,6 +84,7 @@ func (f stateFile) save(t Table) (err error) {
 			err = fmt.Errorf("save the gateway's table in %s (the change was not made): %w", f.path, err)
 		}
 	}()
+	b = append(append(b, '\n'), checksum(b)...)
 	temp := f.path + ".tmp"
 	if err := writeSynced(temp, b); err != nil {
 		return err

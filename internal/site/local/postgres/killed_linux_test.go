@@ -40,12 +40,13 @@ func TestEngineKilled(t *testing.T) {
 	usual := template(t, inst)
 	for _, c := range []struct {
 		program string
+		place   string // where it works
 		again   func(ctx context.Context, dir string) error
 	}{
-		{"initdb", func(ctx context.Context, dir string) error {
+		{"initdb", "template.making", func(ctx context.Context, dir string) error {
 			return EnsureTemplate(ctx, inst, filepath.Join(dir, "template"))
 		}},
-		{"postgres", func(ctx context.Context, dir string) error {
+		{"postgres", "data", func(ctx context.Context, dir string) error {
 			return Prepare(ctx, inst, usual, filepath.Join(dir, "data"), settings())
 		}},
 	} {
@@ -53,10 +54,17 @@ func TestEngineKilled(t *testing.T) {
 			t.Parallel()
 			dir := openDir(t)
 			killWithin(t, inst, dir, c.program)
+			mine := filepath.Join(dir, c.place, "mine") // what the program has written so far
+			if err := os.WriteFile(mine, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
 			short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
 			if err := c.again(short, dir); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("it did not wait for the %s of the killed engine: %v", c.program, err)
+			}
+			if _, err := os.Stat(mine); err != nil {
+				t.Errorf("emptied under the %s of the killed engine: %v", c.program, err)
 			}
 			if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o644); err != nil {
 				t.Fatal(err)
