@@ -105,7 +105,8 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	b := &bench{T: t, dir: dir, images: t.TempDir(), log: &locked{}, text: bistro, env: map[string]string{"CARD_TERMINAL": secret}}
 	b.front = &front{t: t, Site: memory.New(), gateway: gatewayclient.New(filepath.Join(dir, "gateway.sock")),
-		backends: map[string]*httptest.Server{}, broken: map[string]bool{}, address: startGateway(t, dir)}
+		backends: map[string]*httptest.Server{}, broken: map[string]bool{},
+		inFlight: make(chan struct{}, 1), goOn: make(chan struct{}), address: startGateway(t, dir)}
 	b.image("v1")
 	b.open()
 	return b
@@ -276,15 +277,24 @@ func (b *bench) serves(environment, service string, release int) {
 // get asks the gateway as a client does.
 func (b *bench) get(host string) (status int, body string) {
 	b.Helper()
-	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://"+b.front.address+"/", nil)
+	status, body, err := b.ask(host, "/")
 	b.ok(err)
+	return status, body
+}
+
+func (b *bench) ask(host, path string) (status int, body string, err error) {
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://"+b.front.address+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
 	req.Host = host
 	resp, err := http.DefaultClient.Do(req)
-	b.ok(err)
+	if err != nil {
+		return 0, "", err
+	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	b.ok(err)
-	return resp.StatusCode, string(text)
+	return resp.StatusCode, string(text), err
 }
 
 func (b *bench) gets(host, want string) {
@@ -298,9 +308,11 @@ func (b *bench) gets(host, want string) {
 func (b *bench) load() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var clients sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		clients.Go(func() {
-			for ctx.Err() == nil {
+			tick := time.NewTicker(2 * time.Millisecond)
+			defer tick.Stop()
+			for ; ctx.Err() == nil; <-tick.C {
 				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.front.address+"/", nil)
 				req.Host = host
 				if resp, err := http.DefaultClient.Do(req); err == nil {
@@ -408,6 +420,10 @@ type front struct {
 	gateway *gatewayclient.Client
 	address string // of the gateway
 
+	inFlight, goOn chan struct{}     // a request for /slow is served; it may end
+	draining       func(pool string) // called when it begins
+	lastWords      error         // of instances that never get ready
+
 	mu       sync.Mutex
 	backends map[string]*httptest.Server // by pool and release
 	broken   map[string]bool             // images
@@ -430,7 +446,11 @@ func (f *front) Observe(ctx context.Context, environment string) (site.Environme
 }
 
 func (f *front) Launch(ctx context.Context, r fleet.Release) error {
-	return f.then(ctx, r.Environment, r.Service, f.Site.Launch(ctx, r))
+	err := f.Site.Launch(ctx, r)
+	if err != nil && f.lastWords != nil {
+		err = fmt.Errorf("%w: %w", err, f.lastWords)
+	}
+	return f.then(ctx, r.Environment, r.Service, err)
 }
 
 func (f *front) Shift(ctx context.Context, environment, service string, w fleet.Weights) error {
@@ -441,11 +461,29 @@ func (f *front) Drain(ctx context.Context, environment, service string, release 
 	if err := f.Site.Drain(ctx, environment, service, release); err != nil {
 		return err
 	}
+	if f.draining != nil {
+		f.draining(poolName(environment, service))
+	}
 	return f.gateway.WaitIdle(ctx, poolName(environment, service), release)
 }
 
 func (f *front) Retire(ctx context.Context, environment, service string, release int) error {
-	return f.then(ctx, environment, service, f.Site.Retire(ctx, environment, service, release))
+	if err := f.then(ctx, environment, service, f.Site.Retire(ctx, environment, service, release)); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	name := backendName(environment, service, release)
+	if s := f.backends[name]; s != nil {
+		s.CloseClientConnections() // as an instance that ends does
+		s.Close()
+		delete(f.backends, name)
+	}
+	return nil
+}
+
+func backendName(environment, service string, release int) string {
+	return fmt.Sprintf("%s/%s %d", environment, service, release)
 }
 
 func (f *front) Remove(ctx context.Context, environment string) error {
@@ -493,12 +531,20 @@ func (f *front) then(ctx context.Context, environment, service string, err error
 func (f *front) backend(r fleet.Release) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	name := fmt.Sprintf("%s/%s %d", r.Environment, r.Service, r.Number)
+	name := backendName(r.Environment, r.Service, r.Number)
 	if f.backends[name] == nil {
 		broken := f.broken[r.Image]
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if broken {
 				w.WriteHeader(http.StatusInternalServerError)
+			}
+			if r.URL.Path == "/slow" {
+				f.inFlight <- struct{}{}
+				select {
+				case <-f.goOn:
+				case <-r.Context().Done():
+					return
+				}
 			}
 			io.WriteString(w, name)
 		}))

@@ -59,7 +59,7 @@ func (e *Engine) next(ctx context.Context, r api.UpRequest, sink api.Sink) (*wor
 	}
 	w.site = old.site
 	// Its table says what is routed now.
-	if err := e.ensureGateway(ctx, old.settings.Listen); err != nil {
+	if err := e.ensureGateway(ctx, w.settings.Listen); err != nil {
 		return nil, err
 	}
 	return w, e.settle(ctx, old, sink)

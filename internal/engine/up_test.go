@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,7 +37,7 @@ func TestUpMakesWhatIsDeclared(t *testing.T) {
 	p, err := b.Plan(t.Context(), b.landscape(), b.events.sink())
 	b.ok(err)
 	r := b.up()
-	if !slices.Equal(changes(p), changes(r.Plan)) || len(p.Changes) != 10 {
+	if !slices.Equal(changes(p), changes(r.Plan)) || len(p.Changes) != 12 {
 		t.Errorf("planned %q, done %q", changes(p), changes(r.Plan))
 	}
 	for _, env := range []string{"test", "production"} {
@@ -47,13 +48,13 @@ func TestUpMakesWhatIsDeclared(t *testing.T) {
 		}
 	}
 	b.gets(host, "production/till 1")
-	b.gets("menu.test.bistro.example", "test/menu 1")
+	b.gets("test.menu.bistro.example", "test/menu 1")
 	if len(r.Routes) != 4 || r.Gateway == "" {
 		t.Errorf("%+v", r)
 	}
 
 	again := b.up()
-	if !again.Plan.Empty() || again.Plan.Unchanged != 10 {
+	if !again.Plan.Empty() || again.Plan.Unchanged != 12 {
 		t.Errorf("a second up changes %q", changes(again.Plan))
 	}
 	b.serves("production", "till", 1)
@@ -178,6 +179,26 @@ func TestUpRefused(t *testing.T) {
 	b.fails(err, api.Usage, "findings")
 }
 
+// TestProtectionStays: an environment is protected until an up that says
+// otherwise is done, not only begun.
+func TestProtectionStays(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.up()
+	b.edit("  protected = true\n", "")
+	w, err := b.declare(t.Context(), api.UpRequest{Landscape: b.landscape()})
+	b.ok(err)
+	for _, c := range []struct {
+		write func(context.Context, *world) error
+		want  bool
+	}{{b.rememberBefore, true}, {b.rememberAfter, false}} {
+		b.ok(c.write(t.Context(), w))
+		if m, err := b.remembered(t.Context(), "production"); err != nil || m.Protected != c.want {
+			t.Errorf("%+v, %v; want protected %v", m, err, c.want)
+		}
+	}
+}
+
 func TestApprovedReplace(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -267,8 +288,22 @@ func TestRemovals(t *testing.T) {
 		t.Fatal("a protected environment lost its menu without a word")
 	}
 	b.gets("menu.bistro.example", "production/menu 1")
+	answered := make(chan string, 1)
+	go func() {
+		_, body, err := b.ask("menu.bistro.example", "/slow")
+		answered <- fmt.Sprint(body, err)
+	}()
+	<-b.front.inFlight
+	b.front.draining = func(pool string) {
+		if pool == "production/menu" {
+			close(b.front.goOn)
+		}
+	}
 	_, err = b.tryUp(true)
 	b.ok(err)
+	if got := <-answered; got != "production/menu 1<nil>" {
+		t.Errorf("the request in flight got %q", got)
+	}
 	for _, env := range []string{"production", "test"} {
 		if f := b.fleet(env, "menu"); f != nil {
 			t.Errorf("still there: %+v", f)
@@ -349,9 +384,5 @@ func TestDownForgets(t *testing.T) {
 	}
 	if _, err := b.current(); err == nil {
 		t.Error("there is still a world")
-	}
-	b.reviveGateway(t.Context()) // nobody wants one any more
-	if b.gateway.Healthy(t.Context()) == nil {
-		t.Error("the gateway was started again")
 	}
 }

@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -272,6 +274,91 @@ func TestReleaseIsInOrderOfArrival(t *testing.T) {
 	tasks.Wait()
 	if l.hold.Load() != nil {
 		t.Error("the gate is not open")
+	}
+}
+
+// TestThousandsLeaveAHold: each that was let go goes, and does not queue again
+// behind those that still wait.
+func TestThousandsLeaveAHold(t *testing.T) {
+	t.Parallel()
+	const n = 40 * releaseBatch
+	r := serving(t, Pool{}, func(c *Config) { c.MaxHeld = n })
+	r.hold("h", time.Minute)
+	ctx := deadline(t, 30*time.Second)
+	var held sync.WaitGroup
+	for range n {
+		held.Go(func() {
+			pass, err := r.control.admit(ctx, host, departure{})
+			if err != nil {
+				t.Errorf("let go and refused: %v", err)
+				return
+			}
+			pass.leave()
+		})
+	}
+	until(t, "all wait", func() bool { return r.waiting("h") == n })
+	released, err := r.control.Release("h")
+	if err != nil || released.Requests != n {
+		t.Errorf("%+v %v", released, err)
+	}
+	held.Wait()
+}
+
+// TestHeldClientsAreNotToldToContinue: a body that nobody reads yet is not asked for.
+func TestHeldClientsAreNotToldToContinue(t *testing.T) {
+	t.Parallel()
+	r := serving(t, one(newBackend(t, says("served")).endpoint("a", 1)))
+	for _, key := range []string{"", "Idempotency-Key: 1\r\n"} {
+		r.hold("h", time.Minute)
+		c, br := r.raw("POST / HTTP/1.1\r\nHost: " + host + "\r\n" + key + "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+		until(t, "it waits", func() bool { return r.waiting("h") == 1 })
+		c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		if b, err := br.Peek(1); err == nil {
+			t.Fatalf("told %q while held", b)
+		}
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		r.control.Release("h")
+		if line, err := br.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+			t.Fatalf("%q %v", line, err)
+		}
+		br.ReadString('\n')
+		io.WriteString(c, "order")
+		if res, err := http.ReadResponse(br, nil); err != nil || res.StatusCode != 200 {
+			t.Fatalf("%v %v", res, err)
+		}
+	}
+}
+
+// TestAnUpgradeThatComesAfterTheGraceIsClosed: else whoever drains would wait
+// for as long as it lives.
+func TestAnUpgradeThatComesAfterTheGraceIsClosed(t *testing.T) {
+	t.Parallel()
+	switching := make(chan struct{})
+	r := serving(t, one(rawBackend(t, func(c net.Conn) {
+		br := bufio.NewReader(c)
+		if _, err := http.ReadRequest(br); err != nil {
+			return
+		}
+		<-switching
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		io.Copy(c, br)
+	})))
+	r.raw("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	until(t, "it is in", func() bool { return r.control.Stats().Hosts[host] == 1 })
+	r.hold("h", time.Minute)
+	drained := make(chan error, 1)
+	go func() { drained <- r.control.Drained(deadline(t, 10*time.Second), "h", time.Nanosecond) }()
+	until(t, "the grace is over", func() bool {
+		r.control.tunnels.mu.Lock()
+		defer r.control.tunnels.mu.Unlock()
+		for c := range r.control.tunnels.curfews {
+			return c.begun
+		}
+		return false
+	})
+	close(switching)
+	if err := <-drained; err != nil {
+		t.Fatal(err)
 	}
 }
 

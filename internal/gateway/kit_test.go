@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,7 +27,26 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "gateway" {
 		os.Exit(Main(os.Args[2:]))
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if status == 0 && !settles() {
+		status = 1
+	}
+	os.Exit(status)
+}
+
+// settles waits until nothing runs that a test has started.
+func settles() bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 500 {
+		if runtime.NumGoroutine() <= 4 { // this one, and what the runtime keeps for signals
+			return true
+		}
+		<-tick.C
+	}
+	fmt.Fprintln(os.Stderr, "goroutines are left over:")
+	pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+	return false
 }
 
 const host = "till.bistro.example"

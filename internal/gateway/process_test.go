@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,17 +95,91 @@ func TestTheTableSurvivesKill(t *testing.T) {
 	}
 }
 
+func summed(line string) string { return line + "\n" + checksum([]byte(line)) }
+
+// TestNoOtherTableIsReadFromADamagedFile: cut anywhere, or with any bit wrong,
+// the file is no table.
+func TestNoOtherTableIsReadFromADamagedFile(t *testing.T) {
+	t.Parallel()
+	f := stateFile{filepath.Join(testDir(t), "table.json")}
+	table := Table{
+		Version: 7, Routes: map[string]Route{host: {Pool: "p"}},
+		Pools: map[string]Pool{"p": one(Endpoint{ID: "a", Address: "127.0.0.1:4711", Release: 1})},
+	}
+	if err := f.save(table); err != nil {
+		t.Fatal(err)
+	}
+	whole, _ := os.ReadFile(f.path)
+	if got, err := parseTable(whole); err != nil || !reflect.DeepEqual(got, table) {
+		t.Fatalf("%+v %v", got, err)
+	}
+	for i := range whole {
+		if _, err := parseTable(whole[:i]); err == nil {
+			t.Errorf("cut after %d bytes it is a table", i)
+		}
+		for bit := range 8 {
+			damaged := bytes.Clone(whole)
+			damaged[i] ^= 1 << bit
+			if _, err := parseTable(damaged); err == nil {
+				t.Errorf("with bit %d of byte %d wrong it is a table", bit, i)
+			}
+		}
+	}
+}
+
+func TestAFullDiskChangesNothing(t *testing.T) {
+	t.Parallel()
+	r := serving(t, one(newBackend(t, says("served")).endpoint("a", 1)))
+	before := r.control.Table()
+	if err := os.Symlink("/dev/full", r.cfg.State+".tmp"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.control.SetRoutes(map[string]string{"other.example": "production/till"})
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("saved on a full disk: %v", err)
+	}
+	if after := r.control.Table(); !reflect.DeepEqual(after, before) {
+		t.Errorf("%+v became %+v", before, after)
+	}
+	r.do("GET", "/", "").want(t, 200, "served")
+	if stored, err := (stateFile{r.cfg.State}).load(r.cfg.Log); err != nil || !reflect.DeepEqual(stored, before) {
+		t.Errorf("on disk: %+v %v", stored, err)
+	}
+	os.Remove(r.cfg.State + ".tmp")
+	r.route("other.example", "production/till")
+}
+
+// TestRestartAtOnceOnTheSamePort: connections of a killed gateway linger in the
+// kernel and must not keep the next one from the port.
+func TestRestartAtOnceOnTheSamePort(t *testing.T) {
+	t.Parallel()
+	dir := testDir(t)
+	admin, state := filepath.Join(dir, "admin"), filepath.Join(dir, "table.json")
+	listen := "127.0.0.1:0"
+	for range 4 {
+		p := startProcess(t, listen, admin, state)
+		listen = p.Listen
+		client := newHTTPClient(listen)
+		req, _ := http.NewRequest("GET", "http://"+host, nil)
+		fetch(client, req).want(t, 404, "*")
+		p.Process.Signal(syscall.SIGKILL)
+		p.Wait()
+		client.CloseIdleConnections()
+	}
+}
+
 func TestACorruptTableIsMovedAside(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{
 		"empty":        "",
 		"half":         `{"version":3,"pools":{"a":{"endpo`,
 		"binary":       "\x00\xff\xfe",
-		"other":        `{"hello":1}`,
-		"null":         `null`,
-		"no maps":      `{"version":1}`,
-		"lost pool":    `{"version":1,"pools":{},"routes":{"h":{"pool":"x"}}}`,
-		"bad endpoint": `{"version":1,"pools":{"p":{"endpoints":[{"id":"a","address":"nowhere","release":1}],"weights":{"1":1}}},"routes":{}}`,
+		"other":        summed(`{"hello":1}`),
+		"null":         summed(`null`),
+		"no maps":      summed(`{"version":1}`),
+		"no checksum":  `{"version":1,"pools":{},"routes":{}}`,
+		"lost pool":    summed(`{"version":1,"pools":{},"routes":{"h":{"pool":"x"}}}`),
+		"bad endpoint": summed(`{"version":1,"pools":{"p":{"endpoints":[{"id":"a","address":"nowhere","release":1}],"weights":{"1":1}}},"routes":{}}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -85,6 +85,18 @@ func TestSmuggling(t *testing.T) {
 		"HTTP/0.9":              "GET /\r\n\r\n",
 		"HTTP/2 preface":        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"TE chunked, HTTP/1.0":  "POST / HTTP/1.0\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + inner,
+		"HTTP/2 preface, host":  "PRI * HTTP/2.0\r\n" + h + "\r\n",
+		"star":                  "GET * HTTP/1.1\r\n" + h + "\r\n",
+		"opaque target":         "GET x:smuggled HTTP/1.1\r\n" + h + "\r\n",
+		"scheme, no host":       "GET http:///smuggled HTTP/1.1\r\n" + h + "\r\n",
+		"port that is none":     "GET /smuggled HTTP/1.1\r\nHost: " + host + ":80@evil.example\r\n\r\n",
+		"trailing CR":           "POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n0\r\nX-T: a\rb\r\n\r\n",
+		"trailing length":       "POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n",
+		"chunk extensions":      "POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n1;a=\"\r\nx\r\n0\r\n\r\n",
+		"bare LF chunks":        "POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n",
+		"TE vertical tab":       "POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n" + inner,
+		"TE list":               "POST / HTTP/1.1\r\n" + h + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n" + inner,
+		"GET with a body":       "GET / HTTP/1.1\r\n" + h + "Content-Length: " + fmt.Sprint(len(inner)) + "\r\n\r\n" + inner,
 		"absolute form, spoofs": "GET http://" + host + "/abs HTTP/1.1\r\nHost: other\r\n\r\n",
 	}
 	for name, text := range cases {
@@ -101,7 +113,7 @@ func TestSmuggling(t *testing.T) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			for _, p := range b.paths {
-				if strings.HasPrefix(p, "GET /smuggled") {
+				if method, rest, _ := strings.Cut(p, " "); strings.HasPrefix(rest, "/smuggled") || !strings.HasPrefix(rest, "/") || method == "PRI" {
 					t.Errorf("the instance was given %s", p)
 				}
 			}

@@ -59,6 +59,10 @@ func (b *Bridge) freshSlot(ctx context.Context, side, slot string) error {
 // subscribe makes the subscription on side to the other one. With copy the
 // rows that are there are copied first and it streams at once; without, it
 // stays disabled, its tables known: it can stream as soon as it is enabled.
+//
+// While rows are copied, commits wait for the disk: a server that died between
+// forgetting that a table is complete and having dropped the slot from which it
+// was copied could never complete it.
 func (b *Bridge) subscribe(ctx context.Context, side string, copyData bool) error {
 	conn, err := b.writer(ctx, side)
 	if err != nil {
@@ -70,8 +74,15 @@ func (b *Bridge) subscribe(ctx context.Context, side string, copyData bool) erro
 		return b.about(side, err)
 	}
 	peer := b.side(other(side))
-	_, err = b.write(ctx, side, fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false, slot_name = %s, copy_data = %t, enabled = %[5]t)",
-		ident(b.subscription()), literal(peer.PeerConnInfo), ident(b.publication()), literal(b.outgoing(peer.Name)), copyData))
+	_, err = b.write(ctx, side, fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false, slot_name = %s, copy_data = %t, enabled = %[5]t, synchronous_commit = %s)",
+		ident(b.subscription()), literal(peer.PeerConnInfo), ident(b.publication()), literal(b.outgoing(peer.Name)), copyData, map[bool]string{true: "local", false: "off"}[copyData]))
+	return err
+}
+
+// hasten lets the stream to side no longer wait for the disk at each commit:
+// Open does, once, for all before it.
+func (b *Bridge) hasten(ctx context.Context, side string) error {
+	_, err := b.write(ctx, side, "ALTER SUBSCRIPTION "+ident(b.subscription())+" SET (synchronous_commit = off)")
 	return err
 }
 

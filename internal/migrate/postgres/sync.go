@@ -60,7 +60,7 @@ func (b *Bridge) Sync(ctx context.Context, progress func(Progress)) error {
 		{"publishing", func() error { return errors.Join(b.publish(ctx, Source), b.publish(ctx, Target)) }},
 		{"subscribing", func() error { return b.follow(ctx) }},
 		{"copying rows", func() error { return b.awaitCopy(ctx, progress) }},
-		{"analyzing", func() error { return b.analyze(ctx) }},
+		{"analyzing", func() error { return errors.Join(b.hasten(ctx, Target), b.analyze(ctx)) }},
 	}
 	for _, s := range steps {
 		stage(s.name)
@@ -231,7 +231,7 @@ func (b *Bridge) whyCopyFails(ctx context.Context, what string) error {
 		return fmt.Errorf("%w (%s): %w", ErrCopy, what, err)
 	}
 	waiting := b.uncopied(ctx)
-	return b.about(Target, fmt.Errorf("%w (%s) at %s; the logs of both servers say why, mend that and run sync again", ErrCopy, what, waiting))
+	return b.about(Target, fmt.Errorf("%w (%s) at %s; the logs of both servers say why; mend that and run sync again, or abort and start anew", ErrCopy, what, waiting))
 }
 
 // uncopied names the tables whose rows are not there yet.

@@ -94,6 +94,9 @@ func (s *Site) declare(l *landscape.Landscape, name string) (*record, error) {
 // ensureWarden starts the environment's warden unless it runs.
 func (s *Site) ensureWarden(ctx context.Context, r *record) error {
 	_, err := s.client(r.Name).Status(ctx)
+	if err == nil {
+		return s.bound(r.Name) // an engine that died may not have come to it
+	}
 	if !errors.Is(err, warden.ErrNotRunning) {
 		return err
 	}
@@ -115,8 +118,23 @@ func (s *Site) ensureWarden(ctx context.Context, r *record) error {
 		}
 	}
 	s.Logger.Info("starting warden", "environment", r.Name, "isolation", s.Abilities().Isolation)
-	return warden.Start(ctx, warden.Config{Dir: s.wardenDir(r.Name), Environment: r.Name, Router: r.real(r.Router),
+	err = warden.Start(ctx, warden.Config{Dir: s.wardenDir(r.Name), Environment: r.Name, Router: r.real(r.Router),
 		Trees: slices.Concat([]string{s.ImagesDir}, s.Postgres.Binds), Data: s.dataDir(r.Name), Plain: s.plain})
+	if err != nil {
+		return err
+	}
+	return s.bound(r.Name)
+}
+
+// bound keeps an environment from taking all of the machine, where that can be
+// had, and says so where it can't.
+func (s *Site) bound(environment string) error {
+	err := warden.Bound(s.wardenDir(environment), warden.Bounds{Memory: s.Memory})
+	if errors.Is(err, warden.ErrUnbound) {
+		s.Logger.Warn("NO BOUNDS: one program can take all memory of this machine", "environment", environment, "error", err)
+		return nil
+	}
+	return err
 }
 
 // freeLoopback finds a part of the loopback network that nobody uses.
@@ -161,6 +179,9 @@ func (s *Site) Remove(ctx context.Context, name string) error {
 	}
 	if err := s.endWarden(ctx, name); err != nil {
 		return err
+	}
+	if err := warden.Unbound(ctx, s.wardenDir(name)); err != nil {
+		return fmt.Errorf("remove environment %s: %w", name, err)
 	}
 	for _, dir := range []string{s.dataDir(name), s.wardenDir(name)} {
 		if err := os.RemoveAll(dir); err != nil {

@@ -8,12 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"sync/atomic"
-	"syscall"
 	"time"
-
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sync/errgroup"
 
 	"godwit/internal/door"
 	"godwit/internal/landscape"
@@ -32,7 +27,7 @@ const (
 )
 
 // outside are addresses that nobody has (documentation networks).
-var outside = []string{"198.51.100.1:80", "203.0.113.1:443"}
+var outside = []string{"198.51.100.1:80", "203.0.113.1:443", "[2001:db8::1]:80"}
 
 // party is an end of a pair: an instance, a database, the gateway.
 type party struct {
@@ -57,12 +52,14 @@ type pair struct {
 	to       netip.AddrPort
 	network  string
 	declared bool
+	direct   bool // from the router itself, not through its door
 }
 
 // CheckIsolation sends real packets for every ordered pair of instances,
 // databases, gateways, environments and the host, to the declared port and to
-// another one, and compares with what the landscape declares. Relays that are
-// open count as declared. Nothing that it sends can leave the machine: from the
+// another one, over TCP and UDP, and compares with what the landscape declares.
+// Relays that are open count as declared. It also looks for links that nobody
+// declared. Nothing that it sends can leave the machine: from the
 // host it goes out on the loopback only.
 func (s *Site) CheckIsolation(ctx context.Context, l *landscape.Landscape) (site.Isolation, error) {
 	var found site.Isolation
@@ -90,6 +87,9 @@ func (s *Site) CheckIsolation(ctx context.Context, l *landscape.Landscape) (site
 			return found, err
 		}
 		if err := s.ask(ctx, r, append(pairs, outsidePairs...), &found); err != nil {
+			return found, err
+		}
+		if err := s.unknownLinks(ctx, r, &found); err != nil {
 			return found, err
 		}
 		if err := fromHost(ctx, r, &found); err != nil {
@@ -137,7 +137,11 @@ func (r *record) parties() []party {
 func (r *record) pairs(all []party, edges []landscape.Edge) []pair {
 	var pairs []pair
 	ask := func(from party, name string, to netip.AddrPort, declared bool) {
-		pairs = append(pairs, pair{from, name, to, "tcp", declared})
+		pairs = append(pairs, pair{from: from, name: name, to: to, network: "tcp", declared: declared},
+			pair{from: from, name: name, to: netip.AddrPortFrom(to.Addr(), undeclaredPort), network: "tcp"})
+		if to.Addr() != from.address { // who asks itself sends nothing
+			pairs = append(pairs, pair{from: from, name: name, to: to, network: "udp"})
+		}
 	}
 	for _, from := range r.parties() {
 		for _, to := range all {
@@ -151,7 +155,6 @@ func (r *record) pairs(all []party, edges []landscape.Edge) []pair {
 			} else {
 				ask(from, to.String(), netip.AddrPortFrom(to.address, warden.PlainPort), false)
 			}
-			ask(from, to.String(), netip.AddrPortFrom(to.address, undeclaredPort), false)
 		}
 		for name, v := range r.Services {
 			node := landscape.Node{Kind: "service", Name: name}
@@ -179,14 +182,15 @@ func (r *record) hostPairs(port int) ([]pair, error) {
 		return nil, err
 	}
 	for _, a := range addresses {
-		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().Is4() {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && !prefix.Addr().IsLinkLocalUnicast() {
 			targets[netip.AddrPortFrom(prefix.Addr(), uint16(port))] = "host"
 		}
 	}
 	var pairs []pair
 	for _, from := range r.parties() {
 		for to, name := range targets {
-			pairs = append(pairs, pair{from, name, to, "tcp", false}, pair{from, name, to, "udp", false})
+			pairs = append(pairs, pair{from: from, name: name, to: to, network: "tcp", direct: true},
+				pair{from: from, name: name, to: to, network: "udp"})
 		}
 	}
 	return pairs, nil
@@ -197,7 +201,7 @@ func (s *Site) ask(ctx context.Context, r *record, pairs []pair, found *site.Iso
 	probes := make([]warden.Probe, 0, len(pairs))
 	var inside, gate []pair
 	for _, p := range pairs {
-		if p.from.node == landscape.Gateway && p.network == "tcp" {
+		if p.from.node == landscape.Gateway && p.network == "tcp" && !p.direct {
 			gate = append(gate, p) // the gateway's way is the door
 			continue
 		}
@@ -235,15 +239,17 @@ func (s *Site) askDoor(ctx context.Context, r *record, p pair) (network.Outcome,
 	return "", fmt.Errorf("packet test through the door of %s: %w", r.Name, err)
 }
 
-// count compares. A connection to oneself, which the host's loopback address
-// is from inside, proves nothing and is refused by oneself.
+// count compares. The rules answer what they deny at once, so that silence proves
+// nothing and is wrong either way. Being refused by an address of the loopback,
+// which is one's own from inside, proves nothing about the host's.
 func count(found *site.Isolation, p pair, outcome network.Outcome) {
-	came := outcome == network.Open || outcome == network.Refused && !p.to.Addr().IsLoopback()
+	own := p.to.Addr().IsLoopback() && outcome == network.Refused
+	came := !own && (outcome == network.Open || outcome == network.Refused)
 	found.Pairs++
 	switch {
 	case came && p.declared:
 		found.Allowed++
-	case !came && !p.declared:
+	case !p.declared && (own || outcome == network.Unreachable):
 		found.Denied++
 	default:
 		found.Wrong++
@@ -252,102 +258,37 @@ func count(found *site.Isolation, p pair, outcome network.Outcome) {
 	}
 }
 
-// hostListener really listens, on all of the host's addresses, and counts who comes.
-func hostListener() (net.Listener, *atomic.Int64, error) {
-	ln, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		return nil, nil, err
-	}
-	reached := new(atomic.Int64)
-	go func() { // ends when the listener is closed
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			reached.Add(1)
-			conn.Close()
-		}
-	}()
-	return ln, reached, nil
-}
-
-// fromHost tries to get from the host into an environment, and looks whether
-// the host has anything of its network.
-func fromHost(ctx context.Context, r *record, found *site.Isolation) error {
-	if err := hostHasNothing(r, found); err != nil {
-		return err
-	}
-	dialer := net.Dialer{Timeout: hostTimeout, Control: loopbackOnly}
-	host := party{environment: "host", id: "host"}
-	pairs, outcomes := []pair{}, []network.Outcome{}
-	for _, to := range r.parties() {
-		for _, port := range []int{to.port, undeclaredPort} {
-			if port != 0 {
-				pairs = append(pairs, pair{host, to.String(), netip.AddrPortFrom(to.address, uint16(port)), "tcp", false})
-			}
-		}
-	}
-	outcomes = make([]network.Outcome, len(pairs))
-	var group errgroup.Group
-	group.SetLimit(32)
-	for i, p := range pairs {
-		group.Go(func() error {
-			outcomes[i] = network.Unreachable
-			if conn, err := dialer.DialContext(ctx, "tcp", p.to.String()); err == nil {
-				outcomes[i] = network.Open
-				conn.Close()
-			}
-			return nil
-		})
-	}
-	_ = group.Wait()
-	for i, p := range pairs {
-		count(found, p, outcomes[i])
-	}
-	return ctx.Err()
-}
-
-// loopbackOnly keeps a socket's packets on the loopback, whatever the routes say.
-func loopbackOnly(_, _ string, raw syscall.RawConn) error {
-	var bound error
-	if err := raw.Control(func(fd uintptr) { bound = syscall.BindToDevice(int(fd), "lo") }); err != nil {
-		return err
-	}
-	return bound
-}
-
-// hostHasNothing: no link, address or route of the host's may belong to the
-// environment; with none, no packet of the host's can get there.
-func hostHasNothing(r *record, found *site.Isolation) error {
-	addresses, err := net.InterfaceAddrs()
+// unknownLinks looks for ways around the router: it has one link for each
+// instance, and each instance has one. No packet is needed to know that another
+// one leads somewhere else.
+func (s *Site) unknownLinks(ctx context.Context, r *record, found *site.Isolation) error {
+	all, err := s.client(r.Name).Links(ctx)
 	if err != nil {
 		return err
 	}
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
-	if err != nil {
-		return fmt.Errorf("routes of the host: %w", err)
-	}
-	var details []string
-	for _, a := range addresses {
-		if prefix, err := netip.ParsePrefix(a.String()); err == nil && r.Network.Contains(prefix.Addr()) {
-			details = append(details, fmt.Sprintf("the host has address %s in the network of %s", a, r.Name))
-		}
-	}
-	for _, route := range routes {
-		if route.Dst == nil {
-			continue
-		}
-		if to, ok := netip.AddrFromSlice(route.Dst.IP.To4()); ok && r.Network.Contains(to) && !to.IsUnspecified() {
-			details = append(details, fmt.Sprintf("the host has a route to %s in the network of %s", route.Dst, r.Name))
-		}
+	known := map[string]bool{"lo": true}
+	for _, p := range r.parties() {
+		known[network.PortName(p.address)] = p.id != ""
 	}
 	found.Pairs++
+	var details []string
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		for _, link := range all[id] {
+			if id == "" && !known[link] || id != "" && link != "lo" && link != network.InstanceLink {
+				details = append(details, fmt.Sprintf("%s has a link %s that nobody declared", party{environment: r.Name, id: id}, link))
+			}
+		}
+	}
+	verdict(found, details)
+	return nil
+}
+
+// verdict on one question, which is answered well when there is nothing to say.
+func verdict(found *site.Isolation, details []string) {
 	if len(details) == 0 {
 		found.Denied++
-	} else {
-		found.Wrong++
-		found.Details = append(found.Details, details...)
+		return
 	}
-	return nil
+	found.Wrong++
+	found.Details = append(found.Details, details...)
 }

@@ -65,6 +65,9 @@ type Config struct {
 	LaunchTimeout time.Duration
 	// NoSync lets databases not wait for the disk: for data that may be lost.
 	NoSync bool
+	// Memory bounds what an environment may use, in bytes, where the machine lets
+	// us (root, with control groups); 0 means three quarters of the machine's.
+	Memory int64
 	Logger *slog.Logger
 }
 

@@ -209,11 +209,21 @@ func (o *relayRecord) alive() bool { return o.Pid > 0 && startTime(o.Pid) == o.S
 
 // end ends the relay's process: told to, then killed.
 func (o *relayRecord) end(ctx context.Context) error {
+	if !o.alive() {
+		return nil
+	}
+	// It names the process that has the pid now. That one is asked whether it is
+	// the relay after it was named: no signal ever goes to a stranger.
+	process, err := os.FindProcess(o.Pid)
+	if err != nil {
+		return err
+	}
+	defer process.Release()
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		if !o.alive() {
 			return nil
 		}
-		if err := syscall.Kill(o.Pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			return err
 		}
 		wait := backoff.NewExponentialBackOff()
@@ -231,9 +241,13 @@ func (o *relayRecord) end(ctx context.Context) error {
 	return nil
 }
 
-// startTime of a process, in the kernel's ticks; "" when it has ended. With the
-// pid it names a process for good.
+// startTime of a process: the boot of the machine, and the kernel's ticks since
+// then; "" when it has ended. With the pid it names a process for good.
 func startTime(pid int) string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return ""
@@ -245,5 +259,5 @@ func startTime(pid int) string {
 	if len(fields) <= started || fields[state] == "Z" {
 		return ""
 	}
-	return fields[started]
+	return strings.TrimSpace(string(boot)) + "/" + fields[started]
 }

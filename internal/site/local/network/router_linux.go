@@ -52,10 +52,10 @@ func PrepareRouter(address netip.Addr) error {
 // AddPort connects the network namespace of process pid, under address, with
 // the router at router. The other half is ConfigureInstance.
 func AddPort(pid int, address, router netip.Addr) error {
-	name := portName(address)
+	name := PortName(address)
 	port := &netlink.Veth{
 		LinkAttrs:        netlink.LinkAttrs{Name: name, HardwareAddr: routerMAC},
-		PeerName:         instanceLink,
+		PeerName:         InstanceLink,
 		PeerHardwareAddr: instanceMAC(address),
 		PeerNamespace:    netlink.NsPid(pid),
 	}
@@ -82,7 +82,7 @@ func AddPort(pid int, address, router netip.Addr) error {
 
 // RemovePort takes away the port of an address, both ends. No error when there is none.
 func RemovePort(address netip.Addr) error {
-	link, err := netlink.LinkByName(portName(address))
+	link, err := netlink.LinkByName(PortName(address))
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
 		return nil
 	}
@@ -105,19 +105,19 @@ func ConfigureInstance(address, router netip.Addr) error {
 	if err := sysctl("net/ipv4/ip_unprivileged_port_start", "0"); err != nil {
 		return err
 	}
-	err := sysctl("net/ipv6/conf/"+instanceLink+"/disable_ipv6", "1")
+	err := sysctl("net/ipv6/conf/"+InstanceLink+"/disable_ipv6", "1")
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	link, err := netlink.LinkByName(instanceLink)
+	link, err := netlink.LinkByName(InstanceLink)
 	if err != nil {
-		return fmt.Errorf("link %s: %w", instanceLink, err)
+		return fmt.Errorf("link %s: %w", InstanceLink, err)
 	}
 	if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: host(address)}); err != nil {
 		return fmt.Errorf("address %s: %w", address, err)
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
-		return fmt.Errorf("link %s up: %w", instanceLink, err)
+		return fmt.Errorf("link %s up: %w", InstanceLink, err)
 	}
 	if err := setNeighbour(link, router, routerMAC); err != nil {
 		return err
@@ -129,7 +129,8 @@ func ConfigureInstance(address, router netip.Addr) error {
 	return nil
 }
 
-const instanceLink = "eth0"
+// InstanceLink is the name of the one link that an instance has besides its loopback.
+const InstanceLink = "eth0"
 
 // routerMAC is the same on every port: each port is a link of its own.
 var routerMAC = net.HardwareAddr{0x02, 'g', 'o', 'd', 'w', 0x01}
@@ -139,7 +140,8 @@ func instanceMAC(a netip.Addr) net.HardwareAddr {
 	return net.HardwareAddr{0x02, 0x67, b[0], b[1], b[2], b[3]}
 }
 
-func portName(a netip.Addr) string {
+// PortName is the name of an address's link at the router.
+func PortName(a netip.Addr) string {
 	b := a.As4()
 	return fmt.Sprintf("gw%02x%02x%02x%02x", b[0], b[1], b[2], b[3])
 }

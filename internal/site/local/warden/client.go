@@ -83,6 +83,14 @@ func (c *Client) Probe(ctx context.Context, probes []Probe) ([]Answer, error) {
 	return answers, err
 }
 
+// Links are the names of the network links of the router ("") and of each
+// running instance, by id.
+func (c *Client) Links(ctx context.Context) (map[string][]string, error) {
+	var all map[string][]string
+	err := c.do(ctx, http.MethodGet, "/links", nil, &all)
+	return all, err
+}
+
 // Shutdown tells the warden to stop its instances gracefully and end. It
 // returns at once; see Wait.
 func (c *Client) Shutdown(ctx context.Context) error {

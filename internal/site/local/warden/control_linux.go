@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	goruntime "runtime"
@@ -56,6 +57,10 @@ func (w *warden) handler(ctx context.Context) http.Handler {
 			return
 		}
 		reply(rw, w.probe(r.Context(), probes), nil)
+	})
+	mux.HandleFunc("GET /links", func(rw http.ResponseWriter, _ *http.Request) {
+		all, err := w.everyLink()
+		reply(rw, all, err)
 	})
 	mux.HandleFunc("POST /shutdown", func(rw http.ResponseWriter, _ *http.Request) {
 		reply(rw, struct{}{}, nil)
@@ -121,22 +126,54 @@ func (w *warden) probeOne(ctx context.Context, p Probe) (network.Outcome, error)
 	if err != nil {
 		return "", err
 	}
-	type result struct {
-		outcome network.Outcome
-		err     error
+	var outcome network.Outcome
+	err = within(pid, func() error {
+		outcome = network.Probe(ctx, p.Network, p.To, p.Timeout)
+		return nil
+	})
+	return outcome, err
+}
+
+// everyLink says which links the router ("") and each running instance have.
+func (w *warden) everyLink() (map[string][]string, error) {
+	all := map[string][]string{}
+	look := func(id string) func() error {
+		return func() error {
+			links, err := net.Interfaces()
+			for _, l := range links {
+				all[id] = append(all[id], l.Name)
+			}
+			return err
+		}
 	}
-	results := make(chan result)
+	if err := look("")(); err != nil {
+		return nil, err
+	}
+	for _, k := range w.all() {
+		pid, err := k.pid()
+		if err != nil || w.Plain {
+			continue // it does not run, or has no network of its own
+		}
+		if err := within(pid, look(k.Spec.ID)); err != nil {
+			return nil, fmt.Errorf("links of %s: %w", k.Spec.ID, err)
+		}
+	}
+	return all, nil
+}
+
+// within does something in the network of a process.
+func within(pid int, do func() error) error {
+	result := make(chan error)
 	go func() {
 		// Never unlocked: the thread is in another network now, and ends with this goroutine.
 		goruntime.LockOSThread()
-		var r result
-		if r.err = enterNetwork(pid); r.err == nil {
-			r.outcome = network.Probe(ctx, p.Network, p.To, p.Timeout)
+		err := enterNetwork(pid)
+		if err == nil {
+			err = do()
 		}
-		results <- r
+		result <- err
 	}()
-	r := <-results
-	return r.outcome, r.err
+	return <-result
 }
 
 func enterNetwork(pid int) error {

@@ -276,6 +276,11 @@ func Kill(ctx context.Context, dir string) error {
 		return fmt.Errorf("kill the warden in %s: %w", dir, err)
 	}
 	defer unix.Close(process)
+	// Still the same: then it was the warden that was opened, and not somebody
+	// who got its pid in between.
+	if again, err := Pid(dir); err != nil || again != pid {
+		return Wait(ctx, dir)
+	}
 	if err := unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill the warden in %s: %w", dir, err)
 	}

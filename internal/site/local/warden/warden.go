@@ -3,7 +3,8 @@
 // A warden is cloned into namespaces of its own: it is pid 1 of its pid
 // namespace, and its network namespace is the router of the environment. All
 // instances, links, mounts and rules of the environment live inside, so that
-// whatever ends the warden ends them with it, and nothing can be left behind.
+// whatever ends the warden ends them with it, and nothing can be left behind
+// but the empty control groups of Bound.
 // It survives the engine that started it.
 //
 // Its state directory holds control.sock (what Client talks to), two doors (see
@@ -36,7 +37,16 @@ var (
 	ErrNotRunning = errors.New("no warden runs")
 	// ErrNoInstance: the warden has no instance of that name.
 	ErrNoInstance = errors.New("no such instance")
+	// ErrUnbound: nothing bounds what an environment takes of the machine. The
+	// text says why.
+	ErrUnbound = errors.New("memory and processes of the environment are not bounded")
 )
+
+// Bounds are what an environment may take of the machine.
+type Bounds struct {
+	Memory    int64 // bytes, files in /tmp included; 0 means three quarters of the machine's
+	Processes int   // and threads; 0 means 16384
+}
 
 // Name is the argument under which this program is a warden.
 const Name = "warden"

@@ -20,3 +20,7 @@ func Start(context.Context, Config) error { return errLinux }
 func Wait(context.Context, string) error  { return nil }
 func Kill(context.Context, string) error  { return nil }
 func Pid(string) (int, error)             { return 0, ErrNotRunning }
+
+// Bound and Unbound need Linux.
+func Bound(string, Bounds) error            { return ErrUnbound }
+func Unbound(context.Context, string) error { return nil }

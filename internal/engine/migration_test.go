@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+
+	"godwit/internal/api"
+	"godwit/internal/migrate"
+)
+
+// withMigration adds a data centre whose till answers "source".
+func withMigration(t *testing.T) *bench {
+	t.Helper()
+	b := newBench(t)
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "source") }))
+	t.Cleanup(source.Close)
+	b.env["TILL_URL"] = source.URL
+	b.env["DATABASE"] = "postgres://till:" + secret + "@127.0.0.1:1/till"
+	b.text += `source "datacenter" {
+  service "till" {
+    url = env.TILL_URL
+  }
+  database "till" {
+    url = env.DATABASE
+  }
+}
+migration "datacenter" {
+  from      = source.datacenter
+  to        = environment.production
+  max_pause = "2s"
+}
+`
+	return b
+}
+
+// turned moves the truth as a switch does, without its databases.
+func (b *bench) turned(to migrate.Side) {
+	b.Helper()
+	w, err := b.current()
+	b.ok(err)
+	m, err := w.migration("datacenter")
+	b.ok(err)
+	b.ok(b.traffic(w, m).Route(b.Context(), to))
+}
+
+// TestRoutesFollowTheTruth: the source serves until the cutover, the environment
+// after it, whatever happens in between.
+func TestRoutesFollowTheTruth(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	r := b.up()
+	if !slices.Contains(r.Routes, api.Route{Host: host, Pool: "source/datacenter/till"}) {
+		t.Errorf("%+v", r.Routes)
+	}
+	b.gets(host, "source")
+	b.gets("menu.bistro.example", "production/menu 1") // the data centre has none
+	status := func(phase, truth string) {
+		t.Helper()
+		m, err := b.MigrationStatus(t.Context(), "datacenter")
+		b.ok(err)
+		if m.Phase != phase || m.Truth != truth {
+			t.Errorf("%+v, want %s, %s", m, phase, truth)
+		}
+	}
+	status("adopted", "source")
+	b.turned(migrate.Target)
+	b.gets(host, "production/till 1")
+	status("cut-over", "target")
+	b.up()
+	b.gets(host, "production/till 1")
+	b.ok(b.restart())
+	b.gets(host, "production/till 1")
+	_, err := b.Down(t.Context(), api.DownRequest{}, b.events.sink())
+	b.fails(err, api.Refused, "holds the truth", "rollback")
+	b.turned(migrate.Source)
+	b.gets(host, "source")
+	status("rolled-back", "source")
+	b.up()
+	b.gets(host, "source")
+	b.concealed()
+}
+
+// TestSourceLeaves: the pool of a data centre that is no longer declared goes.
+func TestSourceLeaves(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	b.up()
+	b.removeBlock(`migration "datacenter"`)
+	b.up()
+	b.gets(host, "production/till 1")
+	table, err := b.gateway.Table(t.Context())
+	b.ok(err)
+	if _, there := table.Pools["source/datacenter/till"]; there {
+		t.Error("its pool is left")
+	}
+}
+
+// TestMigrationUnderWayStays: no up leaves its replication behind, approved or not.
+func TestMigrationUnderWayStays(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	b.up()
+	w, err := b.current()
+	b.ok(err)
+	b.ok(b.changeMigration(t.Context(), w, "datacenter", func(s *migrationState) { s.Phase = phaseSynced }))
+	before := b.text
+	b.removeBlock(`migration "datacenter"`)
+	_, err = b.tryUp(true)
+	b.fails(err, api.Refused, `"datacenter" is under way (synced)`, "abort")
+	b.text = before
+	b.edit(`network   = "10.30.0.0/16"`, `network   = "10.31.0.0/16"`)
+	_, err = b.tryUp(true)
+	b.fails(err, api.Refused, `"datacenter" is under way (synced)`, "production")
+	b.text = before
+	b.up()
+}
+
+func TestMissingSource(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	delete(b.env, "TILL_URL")
+	delete(b.env, "CARD_TERMINAL")
+	_, err := b.tryUp(false)
+	b.fails(err, api.Usage, "TILL_URL", "CARD_TERMINAL") // all at once, before anything is made
+	if _, err := b.front.Observe(t.Context(), "production"); !isNotFound(err) {
+		t.Errorf("something was made: %v", err)
+	}
+}
+
+func TestMayTurn(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		phase string
+		truth migrate.Side
+		from  migrate.Side
+		may   bool
+	}{
+		{phaseAdopted, migrate.Source, migrate.Source, false},
+		{phaseSyncing, migrate.Source, migrate.Source, false},
+		{phaseSynced, migrate.Source, migrate.Source, true},
+		{phaseRolledBack, migrate.Source, migrate.Source, true},
+		{phaseCutOver, migrate.Target, migrate.Source, false},
+		{phaseFinished, migrate.Target, migrate.Source, false},
+		{phaseAdopted, migrate.Source, migrate.Target, false},
+		{phaseSyncing, migrate.Source, migrate.Target, false},
+		{phaseSynced, migrate.Source, migrate.Target, false},
+		{phaseRolledBack, migrate.Source, migrate.Target, false},
+		{phaseCutOver, migrate.Target, migrate.Target, true},
+		{phaseFinished, migrate.Target, migrate.Target, false},
+	} {
+		err := mayTurn(migrationState{Phase: c.phase, Truth: c.truth}, c.from)
+		if (err == nil) != c.may {
+			t.Errorf("%s, truth %s, away from %s: %v", c.phase, c.truth, c.from, err)
+		}
+		if err != nil && api.AsFailure(err).Code != api.Usage {
+			t.Errorf("%v", err)
+		}
+	}
+}
