@@ -422,7 +422,7 @@ type front struct {
 
 	inFlight, goOn chan struct{}     // a request for /slow is served; it may end
 	draining       func(pool string) // called when it begins
-	lastWords      error         // of instances that never get ready
+	lastWords      error             // of instances that never get ready
 
 	mu       sync.Mutex
 	backends map[string]*httptest.Server // by pool and release

@@ -223,6 +223,6 @@ func (s *Site) lastWords(environment, id string) string {
 	if err != nil || len(text) == 0 {
 		return " (it wrote no log)"
 	}
-	all := strings.Split(string(text), "\n")
+	all := strings.Split(printable(string(text)), "\n")
 	return "; its log ends:\n  " + strings.Join(all[max(0, len(all)-lines):], "\n  ")
 }

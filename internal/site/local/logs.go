@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,7 +25,8 @@ const followEvery = 100 * time.Millisecond
 
 // Logs calls line with what the instances of a service wrote, or a database of
 // that name, or one instance of that id; "" means everything in the environment.
-// Each text begins with its time, see runtime.LogTime. tail is the number of
+// Each text begins with its time, see runtime.LogTime, and is safe to show on a
+// terminal. tail is the number of
 // lines from the end of each log; negative means all that is kept. With follow
 // it goes on until ctx ends, which is no error then.
 func (s *Site) Logs(ctx context.Context, environment, service string, tail int, follow bool, line func(instance, text string)) error {
@@ -42,7 +44,7 @@ func (s *Site) Logs(ctx context.Context, environment, service string, tail int, 
 		emit := func(text string) {
 			one.Lock()
 			defer one.Unlock()
-			line(id, text)
+			line(id, printable(text))
 		}
 		read := func() error { return readLog(ctx, s.wardenDir(environment), id, tail, follow, emit) }
 		if !follow {
@@ -54,6 +56,17 @@ func (s *Site) Logs(ctx context.Context, environment, service string, tail int, 
 		group.Go(read)
 	}
 	return group.Wait()
+}
+
+// printable takes out of a text what a terminal would obey: what a program writes
+// must not move somebody's cursor, or worse.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' && r != '\n' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 func (r *record) logsOf(name string) []string {

@@ -48,19 +48,25 @@ func (l *logFile) open() error {
 	return nil
 }
 
-// Write stamps every line with its time.
+// Write stamps every line with its time. However many lines there are, they cost
+// one write: a program that floods its log must not keep its warden busy.
 func (l *logFile) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	stamp := time.Now().UTC().Format(LogTime) + " "
+	var text []byte
 	for line := range bytes.Lines(p) {
-		ended := line[len(line)-1] == '\n'
-		if !l.inLine {
-			line = append([]byte(stamp), line...) // at once: no rotation falls between
+		if int64(len(text)+len(stamp)+len(line))+l.size > l.limit && len(text) > 0 {
+			l.write(text) // what still fits; the next one begins a new file
+			text = text[:0]
 		}
-		l.write(line)
-		l.inLine = !ended
+		if !l.inLine {
+			text = append(text, stamp...)
+		}
+		text = append(text, line...)
+		l.inLine = line[len(line)-1] != '\n'
 	}
+	l.write(text)
 	return len(p), nil
 }
 

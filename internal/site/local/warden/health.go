@@ -76,7 +76,8 @@ func ask(ctx context.Context, client *http.Client, at netip.AddrPort, h Health) 
 	defer resp.Body.Close()
 	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("%s answered %s", h.Path, resp.Status)
+		// In our words: its own could be meant for somebody's terminal.
+		return fmt.Errorf("%s answered %d %s", h.Path, resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	return nil
 }
