@@ -35,6 +35,7 @@ func (a *admin) handler() http.Handler {
 	mux.HandleFunc("DELETE /holds/{id...}", a.deleteHold)
 	mux.HandleFunc("POST /shutdown", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, struct{}{}, nil)
+		_ = http.NewResponseController(w).Flush() // now: the shutdown does not wait for it
 		a.shutdown()
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -170,7 +171,13 @@ func answer(w http.ResponseWriter, body any, err error) {
 			w.Header().Set("Connection", "close")
 		}
 	}
+	text, err := json.Marshal(body)
+	if err != nil { // a table or a counter that is no JSON: there is none
+		status, text = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be encoded"}`)
+	}
+	text = append(text, '\n')
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a client that left needs no answer
+	_, _ = w.Write(text) // a client that left needs no answer
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -27,7 +26,6 @@ func TestUnreadAnswersAreGivenUp(t *testing.T) {
 			text := strings.Repeat("x", size)
 			r := serving(t, one(newBackend(t, says(text)).endpoint("a", 1)), func(c *Config) { c.WriteIdleTimeout = 300 * time.Millisecond })
 			c, _ := r.raw("")
-			c.(*net.TCPConn).SetReadBuffer(4 << 10)
 			c.SetDeadline(time.Now().Add(time.Minute))
 			ask := strings.Repeat("GET / HTTP/1.1\r\nHost: "+to+"\r\n\r\n", 100)
 			var err error

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -30,6 +31,7 @@ func Main(args []string) int {
 		fmt.Fprintln(os.Stderr, "godwit gateway:", err)
 		return 2
 	}
+	collectLess()
 	cfg.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()
@@ -38,6 +40,19 @@ func Main(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// collectLess lets garbage grow to four times of what lives, which is little in a
+// gateway; it saves about a tenth of the processor time (BenchmarkPeers). Above
+// the limit it is collected as ever. GOGC and GOMEMLIMIT have the last word.
+func collectLess() {
+	const softLimit = 1 << 30
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softLimit)
+	}
 }
 
 func parseArgs(args []string, usage io.Writer) (Config, error) {

@@ -131,7 +131,9 @@ func (s *Site) ensureWarden(ctx context.Context, r *record) error {
 func (s *Site) bound(environment string) error {
 	err := warden.Bound(s.wardenDir(environment), warden.Bounds{Memory: s.Memory})
 	if errors.Is(err, warden.ErrUnbound) {
-		s.Logger.Warn("NO BOUNDS: one program can take all memory of this machine", "environment", environment, "error", err)
+		s.unbound.Do(func() {
+			s.Logger.Warn("NO BOUNDS: one program can take all memory of this machine", "error", err)
+		})
 		return nil
 	}
 	return err
@@ -177,10 +179,11 @@ func (s *Site) Remove(ctx context.Context, name string) error {
 			return fmt.Errorf("environment %s: %w", name, err)
 		}
 	}
+	unbound := warden.Unbound(s.wardenDir(name))
 	if err := s.endWarden(ctx, name); err != nil {
 		return err
 	}
-	if err := warden.Unbound(ctx, s.wardenDir(name)); err != nil {
+	if err := unbound(ctx); err != nil {
 		return fmt.Errorf("remove environment %s: %w", name, err)
 	}
 	for _, dir := range []string{s.dataDir(name), s.wardenDir(name)} {

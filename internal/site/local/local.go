@@ -76,6 +76,8 @@ type Site struct {
 	Config
 	plain bool
 
+	unbound sync.Once // says that environments are not bounded
+
 	mu    sync.Mutex
 	locks map[string]chan struct{} // by environment: one change at a time
 }

@@ -225,12 +225,14 @@ func TestLogs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	b.route("test", "till")
-	b.must("test", "till", "/") // something to serve before the end
-	go func() {
-		// Ends one instance, which says so.
-		_ = warden.NewClient(filepath.Join(b.config.StateDir, "w", "test")).Stop(ctx, "till-1-1")
-	}()
-	b.ok(b.Logs(ctx, "test", "till-1-1", 0, true, func(_, text string) {
+	b.must("test", "till", "/")   // something to serve before the end
+	end := sync.OnceFunc(func() { // ends one instance, which says so
+		go func() {
+			_ = warden.NewClient(filepath.Join(b.config.StateDir, "w", "test")).Stop(ctx, "till-1-1")
+		}()
+	})
+	b.ok(b.Logs(ctx, "test", "till-1-1", -1, true, func(_, text string) {
+		end() // the log has been read: what it says now is new
 		if strings.HasSuffix(text, "the guest ends as asked") {
 			cancel()
 		}

@@ -1,7 +1,7 @@
 // Package runtime runs one instance: a program in namespaces of its own (user,
 // network, mount, pid, ipc, uts) on a read-only root file system, without a
-// capability, with no_new_privs and a seccomp filter, its output in a bounded
-// log.
+// capability, with no_new_privs, Landlock where the kernel has it, and a seccomp
+// filter, its output in a bounded log.
 //
 // An instance begins as this very program, re-executed as the shim (see Shim):
 // it gets its Spec through an inherited pipe, never through argv or environment,

@@ -39,7 +39,7 @@ func Bound(dir string, b Bounds) error {
 	if err != nil {
 		return err
 	}
-	groups, err := groupsOf(dir)
+	groups, err := groupsOf(dir, pid)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnbound, err)
 	}
@@ -55,27 +55,25 @@ func Bound(dir string, b Bounds) error {
 	return nil
 }
 
-// Unbound removes the control groups of a warden that has ended.
-func Unbound(ctx context.Context, dir string) error {
-	groups, err := groupsOf(dir)
+// Unbound says where the control groups of the warden in dir are, which only a
+// living one knows for sure, and returns what removes them once it has ended.
+func Unbound(dir string) (remove func(context.Context) error) {
+	pid, err := Pid(dir)
 	if err != nil {
-		return nil // without control groups there are none to remove
+		pid = os.Getpid() // where we would have made them
 	}
-	poll := backoff.NewExponentialBackOff()
-	poll.InitialInterval, poll.MaxInterval = 2*time.Millisecond, 50*time.Millisecond
-	for _, g := range groups {
-		_, err := backoff.Retry(ctx, func() (struct{}, error) { // busy until the kernel has buried the last one
-			err := unix.Rmdir(g.path)
-			if err != nil && !errors.Is(err, unix.EBUSY) {
-				err = backoff.Permanent(err)
+	groups, err := groupsOf(dir, pid)
+	if err != nil {
+		groups = nil // without control groups there are none to remove
+	}
+	return func(ctx context.Context) error {
+		for _, g := range groups {
+			if err := g.remove(ctx); err != nil {
+				return fmt.Errorf("remove the control group %s: %w", g.path, err)
 			}
-			return struct{}{}, err
-		}, backoff.WithBackOff(poll), backoff.WithMaxElapsedTime(5*time.Second))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove the control group %s: %w", g.path, err)
 		}
+		return nil
 	}
-	return nil
 }
 
 // group is a control group with its controllers.
@@ -111,10 +109,29 @@ func (g group) hold(pid int, b Bounds) error {
 	return os.WriteFile(filepath.Join(g.path, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
 }
 
-// groupsOf says where the control groups of a warden are: with version 1 below
-// our own group of each controller; with version 2 at the top, because a group
-// that has processes, as ours has, can give nothing to groups below it.
-func groupsOf(dir string) ([]group, error) {
+// remove waits until the kernel has buried the last one in it.
+func (g group) remove(ctx context.Context) error {
+	poll := backoff.NewExponentialBackOff()
+	poll.InitialInterval, poll.MaxInterval = 2*time.Millisecond, 50*time.Millisecond
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := unix.Rmdir(g.path)
+		if err != nil && !errors.Is(err, unix.EBUSY) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(poll), backoff.WithMaxElapsedTime(5*time.Second))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// groupsOf says where the control groups of a warden, process pid, are or are to
+// be: those that it is in; else with version 1 below our own group of each
+// controller, which may be another one the next time; with version 2 at the top,
+// because a group that has processes, as ours has, can give nothing to groups
+// below it.
+func groupsOf(dir string, pid int) ([]group, error) {
 	const top = "/sys/fs/cgroup"
 	if os.Geteuid() != 0 {
 		return nil, errors.New("only root may make control groups")
@@ -122,17 +139,24 @@ func groupsOf(dir string) ([]group, error) {
 	h := fnv.New64a()
 	h.Write([]byte(dir))
 	name := fmt.Sprintf("godwit-%016x", h.Sum64())
-	own, err := os.ReadFile("/proc/self/cgroup")
+	own, err := memberships(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	its, err := memberships(pid)
 	if err != nil {
 		return nil, err
 	}
 	var groups []group
-	missing := []string{"memory", "pids"}
-	for line := range strings.Lines(string(own)) { // number:controllers:path
-		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(fields) == 3 && slices.Contains(missing, fields[1]) {
-			groups = append(groups, group{filepath.Join(top, fields[1], fields[2], name), []string{fields[1]}, false})
-			missing = slices.DeleteFunc(missing, func(m string) bool { return m == fields[1] })
+	missing := []string{}
+	for _, controller := range []string{"memory", "pids"} {
+		switch path, ok := own[controller]; {
+		case filepath.Base(its[controller]) == name:
+			groups = append(groups, group{filepath.Join(top, controller, its[controller]), []string{controller}, false})
+		case ok:
+			groups = append(groups, group{filepath.Join(top, controller, path, name), []string{controller}, false})
+		default:
+			missing = append(missing, controller)
 		}
 	}
 	if len(missing) == 0 {
@@ -148,4 +172,19 @@ func groupsOf(dir string) ([]group, error) {
 		}
 	}
 	return append(groups, group{filepath.Join(top, name), missing, true}), nil
+}
+
+// memberships are the groups of a process by controllers, those of version 1.
+func memberships(pid int) (map[string]string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return nil, err
+	}
+	paths := map[string]string{}
+	for line := range strings.Lines(string(text)) { // number:controllers:path
+		if fields := strings.SplitN(strings.TrimSpace(line), ":", 3); len(fields) == 3 && fields[1] != "" {
+			paths[fields[1]] = fields[2]
+		}
+	}
+	return paths, nil
 }

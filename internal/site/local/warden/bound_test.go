@@ -4,6 +4,10 @@ package warden_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"godwit/internal/site/local/network"
@@ -14,7 +18,7 @@ import (
 // neighbour, the warden and the machine go on.
 func TestMemoryBomb(t *testing.T) {
 	w := newWorld(t, "10.91.4")
-	err := warden.Bound(w.dir, warden.Bounds{Memory: 192 << 20, Processes: 500})
+	err := warden.Bound(w.dir, warden.Bounds{Memory: 192 << 20, Processes: 543})
 	if errors.Is(err, warden.ErrUnbound) {
 		t.Skip(err)
 	}
@@ -34,12 +38,53 @@ func TestMemoryBomb(t *testing.T) {
 	if s := w.await("i3", "seen", func(warden.Status) bool { return true }); s.Restarts != 0 {
 		t.Errorf("the neighbour was ended: %+v", s)
 	}
+	group := groupOf(t, "pids")
+	elsewhere(t, group) // who removes it may be in another group than who made it
+	unbound := warden.Unbound(w.dir)
 	if err := warden.Kill(t.Context(), w.dir); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // there is nothing left to remove the second time
-		if err := warden.Unbound(t.Context(), w.dir); err != nil {
+		if err := unbound(t.Context()); err != nil {
 			t.Error(err)
 		}
+	}
+	left, _ := filepath.Glob(filepath.Join(group, "godwit-*", "pids.max"))
+	for _, l := range left {
+		if text, _ := os.ReadFile(l); string(text) == "543\n" {
+			t.Errorf("left: %s", l)
+		}
+	}
+}
+
+func groupOf(t *testing.T, controller string) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.SplitN(strings.TrimSpace(line), ":", 3); f[1] == controller {
+			return "/sys/fs/cgroup/" + controller + f[2]
+		}
+	}
+	t.Skipf("no control groups of version 1 for %s", controller)
+	return ""
+}
+
+// elsewhere puts this process into a group below its own, until the test ends.
+func elsewhere(t *testing.T, group string) {
+	t.Helper()
+	below, self := filepath.Join(group, "elsewhere-"+strconv.Itoa(os.Getpid())), []byte(strconv.Itoa(os.Getpid()))
+	if err := os.Mkdir(below, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(os.WriteFile(group+"/cgroup.procs", self, 0), os.Remove(below)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(below+"/cgroup.procs", self, 0); err != nil {
+		t.Fatal(err)
 	}
 }

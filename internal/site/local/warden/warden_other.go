@@ -22,5 +22,7 @@ func Kill(context.Context, string) error  { return nil }
 func Pid(string) (int, error)             { return 0, ErrNotRunning }
 
 // Bound and Unbound need Linux.
-func Bound(string, Bounds) error            { return ErrUnbound }
-func Unbound(context.Context, string) error { return nil }
+func Bound(string, Bounds) error { return ErrUnbound }
+func Unbound(string) func(context.Context) error {
+	return func(context.Context) error { return nil }
+}
