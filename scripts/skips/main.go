@@ -1,4 +1,4 @@
-// Command skips reads the output of go test -json, prints what a person wants
+// Command skips reads the output of go test -json as it comes, prints what a person wants
 // to know of it (packages, failures with their output, skips with their
 // reason), and fails on a skip that was not expected.
 package main
@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 )
@@ -20,13 +21,13 @@ type event struct {
 func main() {
 	expectedFile := flag.String("expected", "", "file of expected skips: one PACKAGE TEST a line, # for comments")
 	flag.Parse()
-	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: skips [-expected FILE] OUTPUT-OF-GO-TEST-JSON")
+	if flag.NArg() != 0 {
+		fmt.Fprintln(os.Stderr, "usage: go test -json … | skips [-expected FILE]")
 		os.Exit(2)
 	}
 	expected, err := readExpected(*expectedFile)
 	if err == nil {
-		err = report(flag.Arg(0), expected)
+		err = report(os.Stdin, expected)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -53,15 +54,10 @@ func readExpected(name string) (map[string]bool, error) {
 }
 
 // report prints the run and says what speaks against it.
-func report(name string, expected map[string]bool) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+func report(r io.Reader, expected map[string]bool) error {
 	output := map[string][]string{}
 	var passed, failed, skipped, unexpected int
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
 		var e event
