@@ -198,7 +198,11 @@ func (g *globals) migrateVerify(ctx context.Context, c *client.Client, name stri
 		return err
 	}
 	g.view.result(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%d tables, %d rows, %d chunks compared\n", v.Tables, v.Rows, v.Chunks)
+		said := "both sides differ"
+		if v.Equal {
+			said = "both sides are equal"
+		}
+		fmt.Fprintf(w, "%s: %d tables, %d rows, %d chunks compared\n", said, v.Tables, v.Rows, v.Chunks)
 		for _, d := range v.Differing {
 			fmt.Fprintln(w, "  differs:", d)
 		}

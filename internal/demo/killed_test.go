@@ -18,12 +18,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 
 	"godwit/internal/api"
 	"godwit/internal/report"
 	"godwit/internal/site/local"
 	"godwit/internal/site/local/postgres"
+	"godwit/internal/site/local/warden"
 )
 
 // TestKilledEngine kills the engine with SIGKILL in the middle of a sync, and
@@ -53,6 +55,8 @@ func TestKilledEngine(t *testing.T) {
 		})
 	}
 	d.there(t)
+	d.killWarden(t)
+	d.settled(t, "target")
 	d.killAt(t, "✓ migration datacenter     fence", "migrate", "rollback")
 	d.settled(t, "")
 	d.there(t)
@@ -185,6 +189,30 @@ func (r *running) settled(t *testing.T, want string) {
 			t.Errorf("database %s: source takes writes: %v, target: %v; truth is the %s", database, source, target, m.Truth)
 		}
 	}
+}
+
+// killWarden kills everything of production at once and waits until the engine
+// has brought it back.
+func (r *running) killWarden(t *testing.T) {
+	t.Helper()
+	pid, err := warden.Pid(filepath.Join(r.godwit.state, "env", "w", environment))
+	r.must(t, err)
+	r.must(t, syscall.Kill(pid, syscall.SIGKILL))
+	_, err = backoff.Retry(t.Context(), func() (struct{}, error) {
+		var s api.Status
+		if err := r.godwit.must(t.Context(), &s, "status"); err != nil {
+			return struct{}{}, err
+		}
+		for _, e := range s.Environments {
+			for _, d := range e.Databases {
+				if e.Name == environment && !d.Ready {
+					return struct{}{}, errors.New(d.Name + " is not back")
+				}
+			}
+		}
+		return struct{}{}, nil
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(100*time.Millisecond)), backoff.WithMaxElapsedTime(time.Minute))
+	r.must(t, err)
 }
 
 // home brings the truth back to the source, there to the target.

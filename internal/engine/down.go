@@ -12,6 +12,7 @@ import (
 	"godwit/internal/journal"
 	"godwit/internal/landscape"
 	"godwit/internal/migrate"
+	"godwit/internal/migrate/postgres"
 )
 
 // Down ends everything that the engine runs, then the engine. What would lose
@@ -31,7 +32,7 @@ func (e *Engine) Down(ctx context.Context, r api.DownRequest, sink api.Sink) (do
 	if err := e.mayGoDown(ctx, w, r.Approve); err != nil {
 		return done, err
 	}
-	if err := e.endAll(ctx, w, sink); err != nil {
+	if err := e.endAll(ctx, w, r.Approve, sink); err != nil {
 		return done, err
 	}
 	e.quit()
@@ -82,12 +83,21 @@ func (e *Engine) mayGoDown(ctx context.Context, w *world, approve bool) error {
 }
 
 // endAll ends migrations (so that the source keeps nothing of ours),
-// environments, gateway, and forgets.
-func (e *Engine) endAll(ctx context.Context, w *world, sink api.Sink) error {
-	var errs []error
+// environments, gateway, and forgets. An environment stays as long as a source
+// could not be left: it is needed for that.
+func (e *Engine) endAll(ctx context.Context, w *world, approve bool, sink api.Sink) error {
 	for _, m := range w.landscape.Migrations {
-		errs = append(errs, e.leaveSource(ctx, w, m.Name, sink))
+		err := e.leaveSource(ctx, w, m.Name, sink)
+		if approve && errors.Is(err, postgres.ErrUnreachable) {
+			sink.Event(api.Event{At: time.Now(), Scope: "migration " + m.Name, Step: "the source does not answer", State: "failed",
+				Message: "what godwit made there stays: docs/landscape.md says how to remove it by hand"})
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("nothing was removed: %w; mend that and run godwit down again", err)
+		}
 	}
+	var errs []error
 	names, err := e.environmentNames(ctx, w)
 	errs = append(errs, err)
 	for _, name := range names {

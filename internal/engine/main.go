@@ -96,6 +96,7 @@ func serve(ctx context.Context, dir string, log *slog.Logger) (err error) {
 	}
 	var keeping sync.WaitGroup
 	keeping.Go(func() { e.keepGateway(ctx) })
+	keeping.Go(func() { e.keepEnvironments(ctx) })
 	defer keeping.Wait()
 	defer quit()
 	return serveAPI(ctx, ln, e, log)

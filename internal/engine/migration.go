@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -22,6 +21,11 @@ func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Che
 		if err != nil {
 			return err
 		}
+		services, err := e.serving(ctx, w, m, migrate.Source)
+		if err != nil {
+			return err
+		}
+		checks.Findings = append(checks.Findings, services...)
 		checks.Go = !checks.Findings.HasErrors()
 		state, err := e.migrationState(ctx, w, name)
 		if err == nil && state.Phase == phaseAdopted {
@@ -73,7 +77,10 @@ func syncProgress(sink api.Sink, scope string) func(postgres.Progress) {
 }
 
 func describeProgress(p postgres.Progress) string {
-	text := fmt.Sprintf("%s: %d of %d tables copied", p.Stage, p.Copied, p.Tables)
+	text := p.Stage
+	if p.Tables > 0 {
+		text += fmt.Sprintf(": %d of %d tables copied", p.Copied, p.Tables)
+	}
 	for _, t := range p.Current {
 		text += fmt.Sprintf(", %s at %d rows", t.Table, t.Rows)
 	}
@@ -118,10 +125,10 @@ func (e *Engine) Finish(ctx context.Context, name string, sink api.Sink) (api.Mi
 		}
 		return timed(sink, "migration "+name, "finish", func() error {
 			// Its way back is gone once it is finished: not before both sides say so.
-			if err := errors.Join(migrate.Finish(ctx, b.list), w.closeRelays(ctx, m)); err != nil {
+			if err := e.finish(ctx, w, m, b); err != nil {
 				return fmt.Errorf("%w; mend that and run godwit migrate finish again", err)
 			}
-			return e.changeMigration(ctx, w, name, func(s *migrationState) { s.Phase = phaseFinished })
+			return nil
 		})
 	})
 	if err != nil {
@@ -148,6 +155,17 @@ func (e *Engine) Abort(ctx context.Context, name string, sink api.Sink) (api.Mig
 	return e.MigrationStatus(ctx, name)
 }
 
+// finish keeps the relays open until both sides are done with them.
+func (e *Engine) finish(ctx context.Context, w *world, m landscape.Migration, b *bridges) error {
+	if err := migrate.Finish(ctx, b.list); err != nil {
+		return err
+	}
+	if err := w.closeRelays(ctx, m); err != nil {
+		return err
+	}
+	return e.changeMigration(ctx, w, m.Name, func(s *migrationState) { s.Phase = phaseFinished })
+}
+
 func (e *Engine) abort(ctx context.Context, w *world, m landscape.Migration, b *bridges) error {
 	if err := migrate.Abort(ctx, b.list); err != nil {
 		return err
@@ -166,13 +184,16 @@ func (e *Engine) leaveSource(ctx context.Context, w *world, name string, sink ap
 	}
 	m, _ := w.landscape.Migration(name)
 	return timed(sink, "migration "+name, "leave the source", func() error {
+		if err := e.revive(ctx, w); err != nil {
+			return err
+		}
 		b, err := e.bridges(ctx, w, m)
 		if err != nil {
 			return err
 		}
 		defer b.close()
 		if state.Truth == migrate.Target { // approved by whoever went down
-			return errors.Join(migrate.Finish(ctx, b.list), w.closeRelays(ctx, m))
+			return e.finish(ctx, w, m, b)
 		}
 		return e.abort(ctx, w, m, b)
 	})

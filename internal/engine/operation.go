@@ -29,6 +29,13 @@ func (o *operation) claim(name string) (giveBack func(), err error) {
 	}, nil
 }
 
+// busy reports whether an operation is under way.
+func (o *operation) busy() bool {
+	o.guard.Lock()
+	defer o.guard.Unlock()
+	return o.active != ""
+}
+
 // begin begins an operation that changes things. What it says through the sink
 // that it gets is in the engine's log too, and so are its begin and its end; end
 // takes the operation's error and keeps secrets out of it.

@@ -61,7 +61,10 @@ func (e *Engine) lastWorld(ctx context.Context) (*world, error) {
 // before anything else is begun.
 func (e *Engine) settle(ctx context.Context, w *world, sink api.Sink) error {
 	runs, err := e.journal.Unfinished(ctx)
-	if err != nil {
+	if err != nil || len(runs) == 0 {
+		return err
+	}
+	if err := e.revive(ctx, w); err != nil { // nothing can be finished nor undone in what is dead
 		return err
 	}
 	var errs []error

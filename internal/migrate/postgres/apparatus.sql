@@ -11,8 +11,10 @@ CREATE TABLE IF NOT EXISTS godwit.fence (
 	raised          boolean NOT NULL DEFAULT false, -- writes are refused
 	closed          boolean NOT NULL DEFAULT false, -- and only superusers may connect
 	prior_limit     integer,                        -- what there was before it was closed
-	prior_read_only text                            -- null: not set for the database
+	prior_read_only text,                           -- null: not set for the database
+	closed_at       timestamptz                     -- sessions younger than this are read-only
 );
+ALTER TABLE godwit.fence ADD COLUMN IF NOT EXISTS closed_at timestamptz;
 INSERT INTO godwit.fence DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- Statement triggers fire for every role, and, enabled as ALWAYS, under session_replication_role too. The workers of a
@@ -52,6 +54,7 @@ BEGIN
 	IF closing AND NOT f.closed THEN
 		UPDATE godwit.fence SET
 			closed = true,
+			closed_at = clock_timestamp(),
 			prior_limit = (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
 			prior_read_only = (SELECT split_part(c, '=', 2) FROM pg_db_role_setting s, unnest(s.setconfig) c
 				WHERE s.setrole = 0 AND c LIKE 'default_transaction_read_only=%'

@@ -129,9 +129,16 @@ func (b *Bridge) Guard(ctx context.Context, side string) error {
 	return err
 }
 
-// Unfence restores what there was before Fence or Guard.
+// Unfence restores what there was before Fence or Guard. Sessions that were
+// opened behind a fence, which only superusers can, would stay read-only: they
+// are ended, so that their owners open new ones.
 func (b *Bridge) Unfence(ctx context.Context, side string) error {
-	_, err := b.write(ctx, side, "SELECT godwit.lower_fence()")
+	values, err := b.write(ctx, side,
+		"SELECT coalesce(CASE WHEN closed THEN closed_at END::text, '') FROM godwit.fence", "SELECT godwit.lower_fence()")
+	if err != nil || values[0] == "" {
+		return err
+	}
+	_, err = b.write(ctx, side, b.end(side, " AND a.backend_start > "+literal(values[0])+"::timestamptz"))
 	return err
 }
 

@@ -33,7 +33,7 @@ func (s *Site) Observe(ctx context.Context, environment string) (site.Environmen
 		o := site.Database{Name: name, Address: netip.AddrPortFrom(d.Address, landscape.DatabasePort),
 			Ready: i.Ready && d.Ready, Reason: i.Reason}
 		if !o.Ready && o.Reason == "" {
-			o.Reason = "its role and database are not made yet"
+			o.Reason = "not running, or its role and database are not made yet"
 		}
 		e.Databases = append(e.Databases, o)
 	}
@@ -72,7 +72,7 @@ func (r *record) fleet(service string, statuses map[string]warden.Status) fleet.
 				Address: netip.AddrPortFrom(r.Instances[id].Address, uint16(v.Releases[number].Port))}
 			switch {
 			case !known:
-				i.State, i.Reason = fleet.Dead, "not running; apply the environment again"
+				i.State, i.Reason = fleet.Dead, "its environment is not running; the engine brings it back, or godwit up does"
 			case status.Ready:
 				i.State = fleet.Ready
 			case status.Running:

@@ -49,7 +49,11 @@ func runBuild(ctx context.Context, dir string, command []string, out string, log
 	if len(command) == 0 {
 		return fmt.Errorf("%w: no command; say in the build block how it is built", ErrBuild)
 	}
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	args := make([]string, len(command)) // no shell is involved, so that $OUT is put in here
+	for i, a := range command {
+		args[i] = strings.ReplaceAll(a, "$OUT", out)
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.Env = append([]string{"CGO_ENABLED=0"}, append(os.Environ(), "OUT="+out)...)
 	// A group of its own, so that a cancelled build ends with all its compilers.

@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"godwit/internal/api"
+	"godwit/internal/fleet"
+	"godwit/internal/landscape"
+	"godwit/internal/migrate"
+)
+
+// answerTimeout bounds the wait for a service of the data centre.
+const answerTimeout = 3 * time.Second
+
+// serving says which services of a side could not take the traffic of a
+// migration now: a switch to them would turn requests into errors.
+func (e *Engine) serving(ctx context.Context, w *world, m landscape.Migration, side migrate.Side) (landscape.Findings, error) {
+	if side == migrate.Source {
+		return w.sourceServing(ctx, m)
+	}
+	observed, err := w.site.Observe(ctx, m.Environment)
+	if err != nil {
+		return nil, err
+	}
+	src, _ := w.landscape.Source(m.Source)
+	found := landscape.Findings{}
+	for _, s := range src.Services {
+		if !ready(observed.Fleets, s.Name) {
+			found = append(found, landscape.Finding{Severity: landscape.Error,
+				Summary: fmt.Sprintf("service %s has no ready instance in %s", s.Name, m.Environment),
+				Mend:    "godwit status says why; godwit up brings back what is declared"})
+		}
+	}
+	return found, nil
+}
+
+// ready reports whether a service has an instance that would get requests.
+func ready(fleets []fleet.Fleet, service string) bool {
+	for _, f := range fleets {
+		for _, i := range f.Instances {
+			if f.Service == service && i.State == fleet.Ready && f.Weights[i.Release] > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sourceServing asks the data centre's services for their health.
+func (w *world) sourceServing(ctx context.Context, m landscape.Migration) (landscape.Findings, error) {
+	src, _ := w.landscape.Source(m.Source)
+	found := landscape.Findings{}
+	for _, s := range src.Services {
+		base, err := w.settings.value(s.URL)
+		if err != nil {
+			return nil, err
+		}
+		declared, _ := w.landscape.Service(s.Name)
+		url := strings.TrimSuffix(base, "/") + declared.Health.Path
+		if err := healthy(ctx, url); err != nil {
+			found = append(found, landscape.Finding{Severity: landscape.Error,
+				Summary: fmt.Sprintf("service %s of the data centre does not serve: %v", s.Name, err),
+				Mend:    "start it, or mend its url in the source block"})
+		}
+	}
+	return found, nil
+}
+
+// direct asks the service itself, never a proxy.
+var direct = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+func healthy(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	res, err := direct.Do(req)
+	if err != nil {
+		return err
+	}
+	res.Body.Close()
+	if res.StatusCode/100 != 2 {
+		return fmt.Errorf("%s answers %s", url, res.Status)
+	}
+	return nil
+}
+
+// mayServe refuses a switch to a side that does not serve.
+func (e *Engine) mayServe(ctx context.Context, w *world, m landscape.Migration, to migrate.Side) error {
+	found, err := e.serving(ctx, w, m, to)
+	if err != nil {
+		return err
+	}
+	if found.HasErrors() {
+		return &api.Failure{Code: api.Refused, Message: "the " + string(to) + " could not take the traffic", Findings: found}
+	}
+	return nil
+}
