@@ -226,3 +226,37 @@ func TestTakeOverEndsEarlierEngine(t *testing.T) {
 		t.Errorf("the earlier engine's session lives: %v", err)
 	}
 }
+
+// A superuser may still connect behind a fence, and its session is read-only
+// for good: it must not outlive the fence, or a pool would keep it.
+func TestSessionsOpenedBehindAFenceEndWithIt(t *testing.T) {
+	t.Parallel()
+	source, _, b := synced(t, 1)
+	before := connect(t, source.Admin)
+	if _, err := b.Fence(t.Context(), postgres.Source); err != nil {
+		t.Fatal(err)
+	}
+	behind := connect(t, source.Admin)
+	if err := b.Unfence(t.Context(), postgres.Source); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := behind.Exec(t.Context(), "SELECT 1"); err == nil {
+		t.Error("a session that was opened behind the fence, read-only, goes on")
+	}
+	if _, err := before.Exec(t.Context(), `DELETE FROM "order" WHERE false`); err != nil {
+		t.Errorf("a session from before the fence: %v", err)
+	}
+	if _, err := connect(t, source.Admin).Exec(t.Context(), `DELETE FROM "order" WHERE false`); err != nil {
+		t.Errorf("a session from after the fence: %v", err)
+	}
+}
+
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
