@@ -30,7 +30,11 @@ type ruleset struct {
 // the old rules or the new ones. Established connections live on.
 //
 // Chains are made once and only their rules are replaced: a new chain would
-// show its policy (drop) before its rules are there.
+// show its policy (drop) before its rules are there. A packet that is in a chain
+// just when rules change sees that chain's old rules, but their sets are empty
+// already. So what was found to be declared is marked (marks do not cross into
+// a network namespace, nobody else can set one), and nothing is rejected before
+// a second chain has looked for itself.
 func Apply(r Rules) error {
 	conn, err := nftables.New()
 	if err != nil {
@@ -40,6 +44,7 @@ func Apply(r Rules) error {
 	s.table = conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "godwit"})
 	nat := s.chain("virtual", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
 	arrive := s.chain("arrive", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRef(-50))
+	judge := s.chain("judge", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRef(-40))
 	input := s.chain("input", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter)
 	forward := s.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
 	output := s.chain("output", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityFilter)
@@ -51,13 +56,15 @@ func Apply(r Rules) error {
 	s.edges(declared, r.Edges)
 	// What arrives is judged before it is routed: where no route leads, the
 	// answer would otherwise be the kernel's own, and rationed.
-	for _, c := range []*nftables.Chain{arrive, input} {
+	for _, c := range []*nftables.Chain{arrive, judge, input} {
 		s.rule(c, on(expr.MetaKeyIIFNAME, "lo")...)
 	}
-	for _, c := range []*nftables.Chain{arrive, input, forward} {
+	for _, c := range []*nftables.Chain{arrive, judge, input, forward} {
+		s.rule(c, marked()...)
 		s.rule(c, &expr.Verdict{Kind: expr.VerdictJump, Chain: declared.Name})
 	}
-	s.rule(arrive, reject())
+	s.untranslated(judge, r.Virtuals)
+	s.rule(judge, reject())
 	s.rule(output, on(expr.MetaKeyOIFNAME, "lo")...)
 	s.rule(output, established()...)
 	s.outgoing(output, slices.Concat(r.Router, r.Gateway))
@@ -73,8 +80,8 @@ func Apply(r Rules) error {
 
 func (s *ruleset) chain(name string, t nftables.ChainType, hook *nftables.ChainHook, p *nftables.ChainPriority) *nftables.Chain {
 	policy := nftables.ChainPolicyDrop
-	if t == nftables.ChainTypeNAT || name == "arrive" {
-		policy = nftables.ChainPolicyAccept // arrive ends in a reject of its own; its policy would only hide it
+	if t == nftables.ChainTypeNAT || name == "arrive" || name == "judge" {
+		policy = nftables.ChainPolicyAccept // judge ends in a reject of its own; its policy would only hide it
 	}
 	return s.conn.AddChain(&nftables.Chain{Table: s.table, Name: name, Type: t, Hooknum: hook, Priority: p, Policy: &policy})
 }
@@ -106,24 +113,47 @@ func (s *ruleset) edges(c *nftables.Chain, edges []Edge) {
 	}
 	set := s.set(nftables.Set{KeyType: nftables.MustConcatSetType(
 		nftables.TypeIPAddr, nftables.TypeIPAddr, nftables.TypeInetService)}, elements)
-	s.rule(c, append(tcp(), source(reg0), destination(reg1), port(reg2), lookup(set), accept())...)
+	s.rule(c, append(tcp(), source(reg0), destination(reg1), port(reg2), lookup(set),
+		&expr.Immediate{Register: reg0, Data: mark}, &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg0}, accept())...)
 }
 
+// mark is on packets that were found to be declared.
+var mark = binaryutil.NativeEndian.PutUint32(1)
+
+func marked() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg0},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: mark},
+		accept(),
+	}
+}
+
+// untranslated drops what came for a virtual address with endpoints and was not
+// translated, because the rules changed just then: its sender tries again.
+func (s *ruleset) untranslated(c *nftables.Chain, virtuals []Virtual) {
+	for _, v := range virtuals {
+		if len(v.Endpoints) > 0 {
+			s.rule(c, append(to(v.Address), &expr.Verdict{Kind: expr.VerdictDrop})...)
+		}
+	}
+}
+
+// to matches TCP to an address and port.
+func to(a netip.AddrPort) []expr.Any {
+	return append(tcp(), destination(reg0),
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: a.Addr().AsSlice()},
+		port(reg0), &expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: binaryutil.BigEndian.PutUint16(a.Port())})
+}
+
+// outgoing needs no set: rules alone are all old or all new.
 func (s *ruleset) outgoing(c *nftables.Chain, addresses []netip.AddrPort) {
 	seen := map[netip.AddrPort]bool{}
-	var elements []nftables.SetElement
 	for _, a := range addresses {
 		if !seen[a] {
 			seen[a] = true
-			elements = append(elements, nftables.SetElement{Key: key(a.Addr(), a.Port())})
+			s.rule(c, append(to(a), accept())...)
 		}
 	}
-	if len(elements) == 0 {
-		return
-	}
-	set := s.set(nftables.Set{KeyType: nftables.MustConcatSetType(
-		nftables.TypeIPAddr, nftables.TypeInetService)}, elements)
-	s.rule(c, append(tcp(), destination(reg0), port(reg1), lookup(set), accept())...)
 }
 
 // translate sends connections to a virtual address to its endpoints in turn.
@@ -139,9 +169,7 @@ func (s *ruleset) translate(c *nftables.Chain, virtuals []Virtual) {
 		}
 		where := s.set(nftables.Set{IsMap: true, KeyType: nftables.TypeInteger,
 			DataType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)}, addresses)
-		exprs := append(tcp(), destination(reg0),
-			&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: v.Address.Addr().AsSlice()},
-			port(reg0), &expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: binaryutil.BigEndian.PutUint16(v.Address.Port())},
+		exprs := append(to(v.Address),
 			&expr.Numgen{Register: reg0, Modulus: uint32(len(v.Endpoints)), Type: unix.NFT_NG_INCREMENTAL},
 			&expr.Lookup{SourceRegister: reg0, DestRegister: reg1, IsDestRegSet: true, SetName: where.Name, SetID: where.ID},
 			&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg1, RegProtoMin: reg2, Specified: true})
