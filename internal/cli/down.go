@@ -19,8 +19,8 @@ func newDown(g *globals) *cobra.Command {
 		Short: "End everything: instances, databases, networks, gateway, engine",
 		Long: `Ends every process, namespace, mount and rule that the engine made, and the
 engine. The databases of the environments are removed with their data. A
-protected environment is removed only with --approve, and never while it holds
-the truth of a migration that has not been finished.`,
+protected environment is removed only with --approve, and so is one that holds
+the truth of a migration: its data is lost then, the source stays fenced.`,
 		Example: `  godwit down
   godwit down --approve        # protected environments too`,
 		Args:              arguments(0, 0),
