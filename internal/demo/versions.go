@@ -8,8 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"godwit/internal/image"
 	"godwit/internal/landscape"
-	"godwit/internal/site/local/image"
 )
 
 // buildPrograms compiles version 1 of every service, as the data centre runs it.

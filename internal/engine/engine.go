@@ -17,11 +17,11 @@ import (
 
 	"godwit/internal/api"
 	gatewayclient "godwit/internal/gateway/client"
+	"godwit/internal/image"
 	"godwit/internal/journal"
 	"godwit/internal/landscape"
 	"godwit/internal/rollout"
 	"godwit/internal/site"
-	"godwit/internal/site/local/image"
 	"godwit/internal/store"
 )
 

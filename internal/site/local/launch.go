@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"godwit/internal/fleet"
+	"godwit/internal/image"
 	"godwit/internal/site"
-	"godwit/internal/site/local/image"
 	"godwit/internal/site/local/runtime"
 	"godwit/internal/site/local/warden"
 )

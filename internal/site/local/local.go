@@ -27,9 +27,9 @@ import (
 
 	"godwit/internal/fleet"
 	"godwit/internal/gateway"
+	"godwit/internal/image"
 	"godwit/internal/relay"
 	"godwit/internal/site"
-	"godwit/internal/site/local/image"
 	"godwit/internal/site/local/postgres"
 	"godwit/internal/site/local/runtime"
 	"godwit/internal/site/local/warden"

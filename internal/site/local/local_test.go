@@ -20,9 +20,9 @@ import (
 	"godwit/internal/fleet"
 	"godwit/internal/gateway"
 	"godwit/internal/gateway/client"
+	"godwit/internal/image"
 	"godwit/internal/landscape"
 	"godwit/internal/site/local"
-	"godwit/internal/site/local/image"
 	"godwit/internal/site/local/postgres"
 )
 

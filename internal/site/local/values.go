@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"godwit/internal/fleet"
+	"godwit/internal/image"
 	"godwit/internal/landscape"
 	"godwit/internal/site"
-	"godwit/internal/site/local/image"
 )
 
 // environ is the environment of an instance: what the image says, where to

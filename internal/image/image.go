@@ -1,4 +1,4 @@
-// Package image is a content-addressed store of OCI images for the local site.
+// Package image is a content-addressed store of OCI images, the same for every site.
 //
 // Its nouns: a Store keeps every image as an OCI layout of its own, named by the
 // digest of its manifest; Import and Build put images in, Export copies one out,
@@ -13,7 +13,7 @@
 // paths below Rootfs from outside must resolve them inside it (openat2 with
 // RESOLVE_IN_ROOT, or os.Root).
 //
-// Only the local site and the engine's wiring may import it.
+// Sites, the engine and whoever makes machine images may import it.
 package image
 
 import (
