@@ -23,6 +23,9 @@ type Landscape struct {
 	Sources      []Source
 	Migrations   []Migration
 	Probes       []Probe
+	Pipelines    []Pipeline
+	Shield       Shield
+	AWS          *AWS // nil: nothing is said of AWS
 }
 
 // Environment is one private network: test, stage, production.
@@ -60,9 +63,27 @@ type Health struct {
 	Timeout  time.Duration
 }
 
-// Scale bounds the number of instances of a service in one environment.
+// Scale bounds the number of instances of a service in one environment, and
+// says what moves it between the bounds.
 type Scale struct {
 	Min, Max int
+	Requests int           // wanted requests per second and instance; 0: the processor is the measure
+	Warmup   time.Duration // from launch to full capacity
+	Peaks    []Peak
+}
+
+// Peak is load that is known beforehand: every Friday evening.
+type Peak struct {
+	Name        string
+	Days        []time.Weekday // empty: every day
+	From, Until TimeOfDay      // Until before From: the morning after
+	Timezone    string         // IANA name, "UTC" when not said
+	Min         int            // instances that run during it, at least
+}
+
+// TimeOfDay is a time by the clock on the wall.
+type TimeOfDay struct {
+	Hour, Minute int
 }
 
 // Database is a database that every environment has for itself.

@@ -11,6 +11,7 @@ const (
 	standardHealthInterval = 100 * time.Millisecond
 	standardHealthTimeout  = 2 * time.Second
 	standardScale          = 2
+	standardWarmup         = time.Minute
 	maxScale               = 1000
 )
 
@@ -27,7 +28,7 @@ func (r *reader) service(b *body) {
 	s := declaredService{at: b.at, Service: Service{
 		Name:   b.name,
 		Health: Health{standardHealthPath, standardHealthInterval, standardHealthTimeout},
-		Scale:  Scale{standardScale, standardScale},
+		Scale:  Scale{Min: standardScale, Max: standardScale, Warmup: standardWarmup},
 	}}
 	s.Port, _ = b.number("port", 0, 1, 65535)
 	s.Image, _ = b.text("image", "")

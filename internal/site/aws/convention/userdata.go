@@ -1,0 +1,64 @@
+package convention
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"godwit/internal/fleet"
+)
+
+// UserData is what an instance is started with: the user data of a version of
+// the launch template. It is also the record of the release: whoever asks which
+// release a version is reads it here.
+//
+// It holds no secret: what is secret is named, and fetched by the instance.
+type UserData struct {
+	Godwit      int                `json:"godwit"` // version of this document: 1
+	Landscape   string             `json:"landscape"`
+	Environment string             `json:"environment"`
+	Service     string             `json:"service"`
+	Region      string             `json:"region"`
+	LogGroup    string             `json:"log_group"`
+	Group       string             `json:"group"` // Auto Scaling group
+	Hook        string             `json:"hook"`  // lifecycle hook to complete once drained
+	Port        int                `json:"port"`
+	Env         map[string][]Piece `json:"env"`     // by variable, put together in order
+	Release     fleet.Release      `json:"release"` // whole, Env as declared
+}
+
+// Piece of a variable: text, or a key of a secret's JSON object.
+type Piece struct {
+	Text   string `json:"text,omitempty"`
+	Secret string `json:"secret,omitempty"` // name of the secret
+	Key    string `json:"key,omitempty"`
+}
+
+// UserDataVersion is of the document that this godwit writes.
+const UserDataVersion = 1
+
+// UserDataLimit is what EC2 takes, before base64.
+const UserDataLimit = 16 << 10
+
+// Encode writes the document; the same release gives the same bytes.
+func (u UserData) Encode() ([]byte, error) {
+	b, err := json.Marshal(u)
+	if err == nil && len(b) > UserDataLimit {
+		err = fmt.Errorf("the configuration of service %s takes %d bytes, and an instance is started with at most %d: shorten env",
+			u.Service, len(b), UserDataLimit)
+	}
+	return b, err
+}
+
+// DecodeUserData reads it back. Anything that is no document of godwit's is an error.
+func DecodeUserData(b []byte) (UserData, error) {
+	var u UserData
+	d := json.NewDecoder(bytes.NewReader(b))
+	if err := d.Decode(&u); err != nil {
+		return u, fmt.Errorf("this user data is not godwit's: %w", err)
+	}
+	if u.Godwit != UserDataVersion {
+		return u, fmt.Errorf("user data has version %d, and this godwit reads %d", u.Godwit, UserDataVersion)
+	}
+	return u, nil
+}
