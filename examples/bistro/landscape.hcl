@@ -27,8 +27,18 @@ service "till" {
   needs = [database.till, service.menu]
   health { path = "/healthz" }
   scale {
-    min = 2
-    max = 10
+    min      = 2
+    max      = 10
+    requests = 150 # a second and instance
+
+    # Cafés, bars and clubs: everybody orders at once.
+    peak "weekend" {
+      days     = ["fri", "sat"]
+      from     = "17:30"
+      until    = "02:00"
+      timezone = "Europe/Berlin"
+      min      = 6
+    }
   }
 }
 
@@ -91,6 +101,56 @@ source "datacenter" {
   service "kitchen" { url = env.DATACENTER_KITCHEN_URL }
   database "till" { url = env.DATACENTER_DATABASE_URL }
   database "menu" { url = env.DATACENTER_MENU_DATABASE_URL }
+}
+
+# What stands before the ingresses.
+shield {
+  rate   = 3000 # requests of one address in five minutes: a restaurant has one address
+  window = "5m"
+  rules  = ["common", "known-bad-inputs", "ip-reputation"]
+}
+
+# Where it goes: nothing here matters to the local site.
+aws {
+  region   = "eu-central-1"
+  domain   = "bistro.example" # the Route 53 zone; it is there already
+  oncall   = ["oncall@bistro.example"]
+  instance = "t3.small"
+  database = "db.t4g.medium"
+
+  environment "production" {
+    instance = "m7i.large"
+    database = "db.m7g.large"
+    storage  = 200
+  }
+}
+
+# The way of a change to the tills: built once, and what was tried is what goes live.
+pipeline "bistro" {
+  services = [service.till, service.menu, service.kitchen]
+
+  stage "test" { run = ["go", "vet", "./..."] }
+  stage "build" { build = true }
+  stage "bake" { bake = true }
+  stage "deploy-test" { deploy = environment.test }
+  stage "smoke" {
+    probe       = probe.tills
+    environment = environment.test
+    duration    = "3s"
+    rate        = 20
+  }
+  stage "deploy-stage" { deploy = environment.stage }
+  stage "load" {
+    probe       = probe.tills
+    environment = environment.stage
+    duration    = "5s"
+    rate        = 100
+  }
+  stage "approve" {
+    approve = "Release to production?"
+    timeout = "24h"
+  }
+  stage "deploy-production" { deploy = environment.production }
 }
 
 migration "datacenter" {

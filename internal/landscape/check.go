@@ -20,6 +20,7 @@ func (r *reader) checkAll() {
 	r.checkHosts()
 	r.checkCycles()
 	r.checkMigrations()
+	r.checkAWS()
 }
 
 // checkPresence reports what every landscape must have.

@@ -45,6 +45,11 @@ func (l *Landscape) Probe(name string) (Probe, bool) {
 	return find(l.Probes, func(p Probe) bool { return p.Name == name })
 }
 
+// Pipeline finds a pipeline by name.
+func (l *Landscape) Pipeline(name string) (Pipeline, bool) {
+	return find(l.Pipelines, func(p Pipeline) bool { return p.Name == name })
+}
+
 // Service finds the endpoint of a service in the source by name.
 func (s Source) Service(name string) (SourceEndpoint, bool) {
 	return find(s.Services, func(e SourceEndpoint) bool { return e.Name == name })

@@ -15,6 +15,7 @@ const (
 	kindSource      = "source"
 	kindMigration   = "migration"
 	kindProbe       = "probe"
+	kindPipeline    = "pipeline"
 	kindEnv         = "env"
 )
 

@@ -15,7 +15,7 @@ import (
 // are complete: one mistake does not hide the next. With an error among them
 // the landscape is nil, for half a landscape is a different one.
 func Parse(files []File) (*Landscape, Findings) {
-	r := &reader{landscape: &Landscape{}, declared: map[string]map[string]place{}}
+	r := &reader{landscape: &Landscape{Shield: standardShield()}, declared: map[string]map[string]place{}}
 	for i, f := range files {
 		r.file(newSource(f, i))
 	}
@@ -44,6 +44,8 @@ type reader struct {
 	sources   []declaredSource
 	moves     []declaredMigration
 	endpoints []use
+	shielded  bool
+	awsAt     *body // the block aws
 }
 
 // use is a reference to something that must be declared somewhere.
@@ -85,6 +87,12 @@ func (r *reader) file(s *source) {
 			r.migration(b)
 		case kindProbe:
 			r.probe(b)
+		case kindPipeline:
+			r.pipeline(b)
+		case "shield":
+			r.shield(b)
+		case "aws":
+			r.aws(b)
 		}
 	}
 }
@@ -213,7 +221,9 @@ func (b *body) child(block *hclsyntax.Block, s *shape, at place) *body {
 		if len(block.Labels) > 0 {
 			b.add(b.src.at(block.LabelRanges[0].Start), Error, block.Type+" takes no name", "remove the name")
 		}
-		c.title = block.Type + " of " + b.title
+		if b.shape != rootShape {
+			c.title = block.Type + " of " + b.title
+		}
 		c.check()
 		c.onlyBlocks()
 		return c

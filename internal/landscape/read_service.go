@@ -89,6 +89,13 @@ func (b *body) scale() Scale {
 	if s.Min > s.Max {
 		b.add(at, Error, fmt.Sprintf("%s has min %d above max %d", b.title, s.Min, s.Max), fmt.Sprintf("write max = %d, or a lower min", s.Min))
 	}
+	s.Requests, _ = b.number("requests", 0, 1, 1_000_000)
+	s.Warmup = b.duration("warmup", standardWarmup, time.Hour)
+	seen := map[Ref]bool{}
+	for _, c := range b.children() {
+		b.innerName(b, c, seen)
+		s.Peaks = append(s.Peaks, c.peak(s.Max))
+	}
 	return s
 }
 

@@ -1,5 +1,7 @@
 package landscape
 
+import "maps"
+
 // shape says what a block may hold. The shapes below are the language.
 type shape struct {
 	label  bool // has a name
@@ -60,7 +62,80 @@ var rootShape = &shape{blocks: map[string]*shape{
 				"ledger":  {example: `"orders"`},
 			}},
 		}},
+	"pipeline": {label: true,
+		attrs:  map[string]attr{"services": {required: true, example: "[service.till, service.menu]"}},
+		blocks: map[string]*shape{"stage": stageShape},
+	},
+	"shield": {
+		attrs: map[string]attr{
+			"rate":   {example: "2000"},
+			"window": {example: `"5m"`},
+			"rules":  {example: `["common", "known-bad-inputs"]`},
+		},
+		blocks: map[string]*shape{"limit": {label: true, attrs: map[string]attr{
+			"path": {required: true, example: `"/orders"`},
+			"rate": {required: true, example: "300"},
+		}}},
+	},
+	"aws": awsShape,
 }}
+
+var peakShape = &shape{label: true, attrs: map[string]attr{
+	"days":     {example: `["fri", "sat"]`},
+	"from":     {required: true, example: `"17:30"`},
+	"until":    {required: true, example: `"01:00"`},
+	"timezone": {example: `"Europe/Berlin"`},
+	"min":      {required: true, example: "6"},
+}}
+
+var stageShape = &shape{label: true, attrs: map[string]attr{
+	"run":         {example: `["go", "test", "./..."]`},
+	"dir":         {example: `"."`},
+	"each":        {example: "true"},
+	"build":       {example: "true"},
+	"bake":        {example: "true"},
+	"deploy":      {example: "environment.test"},
+	"probe":       {example: "probe.tills"},
+	"environment": {example: "environment.test"},
+	"duration":    {example: `"10s"`},
+	"rate":        {example: "20"},
+	"approve":     {example: `"Release to production?"`},
+	"timeout":     {example: `"30m"`},
+}}
+
+// sizingAttrs are those of aws and of its environments.
+func sizingAttrs(more map[string]attr) map[string]attr {
+	all := map[string]attr{
+		"instance": {example: `"t3.small"`},
+		"database": {example: `"db.t4g.medium"`},
+		"storage":  {example: "50"},
+		"nat":      {example: `"single"`},
+	}
+	maps.Copy(all, more)
+	return all
+}
+
+var awsShape = &shape{
+	attrs: sizingAttrs(map[string]attr{
+		"region": {required: true, example: `"eu-central-1"`},
+		"domain": {example: `"bistro.example"`},
+		"zones":  {example: "2"},
+		"oncall": {example: `["oncall@bistro.example"]`},
+	}),
+	blocks: map[string]*shape{
+		"environment": {label: true,
+			attrs: sizingAttrs(nil),
+			blocks: map[string]*shape{"vpn": {once: true, attrs: map[string]attr{
+				"gateway": {required: true, example: `"203.0.113.10"`},
+				"network": {required: true, example: `"192.168.10.0/24"`},
+			}}},
+		},
+		"service": {label: true, attrs: map[string]attr{
+			"instance": {example: `"m7i.large"`},
+			"egress":   {example: `["203.0.113.0/24"]`},
+		}},
+	},
+}
 
 var serviceShape = &shape{label: true,
 	attrs: map[string]attr{
@@ -80,9 +155,14 @@ var serviceShape = &shape{label: true,
 			"interval": {example: `"100ms"`},
 			"timeout":  {example: `"2s"`},
 		}},
-		"scale": {once: true, attrs: map[string]attr{
-			"min": {example: "2"},
-			"max": {example: "10"},
-		}},
+		"scale": {once: true,
+			attrs: map[string]attr{
+				"min":      {example: "2"},
+				"max":      {example: "10"},
+				"requests": {example: "200"},
+				"warmup":   {example: `"60s"`},
+			},
+			blocks: map[string]*shape{"peak": peakShape},
+		},
 	},
 }

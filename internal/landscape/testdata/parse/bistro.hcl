@@ -12,8 +12,16 @@ service "till" {
   needs  = [database.till, service.menu]      # these edges are opened; nothing else is
   health { path = "/healthz" }
   scale {
-    min = 2
-    max = 10
+    min      = 2
+    max      = 10
+    requests = 150
+    peak "weekend" {
+      days     = ["fri", "sat"]
+      from     = "17:30"
+      until    = "01:00"
+      timezone = "Europe/Berlin"
+      min      = 6
+    }
   }
 }
 
@@ -79,4 +87,51 @@ probe "tills" {
     database = database.till
     query    = "SELECT 0"
   }
+}
+
+pipeline "till" {
+  services = [service.till, service.menu]
+
+  stage "test" { run = ["go", "test", "./..."] }
+  stage "build" { build = true }
+  stage "bake" { bake = true }
+  stage "deploy-test" { deploy = environment.production }
+  stage "smoke" {
+    probe       = probe.tills
+    environment = environment.production
+    duration    = "5s"
+  }
+  stage "approve" {
+    approve = "Release to production?"
+    timeout = "12h"
+  }
+  stage "deploy-production" { deploy = environment.production }
+}
+
+shield {
+  rate   = 3000
+  window = "2m"
+  rules  = ["common", "ip-reputation"]
+  limit "orders" {
+    path = "/orders"
+    rate = 600
+  }
+}
+
+aws {
+  region = "eu-central-1"
+  domain = "bistro.example"
+  oncall = ["oncall@bistro.example"]
+  environment "production" {
+    instance = "m7i.large"
+    database = "db.m7g.large"
+    storage  = 200
+    nat      = "zone"
+    vpn {
+      gateway = "203.0.113.10"
+      network = "192.168.10.0/24"
+    }
+  }
+  nat = "single"
+  service "till" { egress = ["203.0.113.0/24"] }
 }

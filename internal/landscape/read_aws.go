@@ -1,0 +1,195 @@
+package landscape
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// What AWS gets when it is not said.
+const (
+	standardZones    = 2
+	standardInstance = "t3.small"
+	standardClass    = "db.t4g.medium"
+	standardStorage  = 50
+	largestVPC       = 16 // AWS makes no larger network
+)
+
+var (
+	regionName   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[1-9]$`)
+	instanceType = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
+	classType    = regexp.MustCompile(`^db\.[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
+	mailAddress  = regexp.MustCompile(`^[A-Za-z0-9._+-]+@[a-z0-9.-]+\.[a-z]{2,}$`)
+	nats         = []string{string(NATNone), string(NATSingle), string(NATZone)}
+)
+
+// aws reads the block aws.
+func (r *reader) aws(b *body) {
+	if r.landscape.AWS != nil {
+		r.add(b.at, Error, "a second block aws", "keep one in all files together")
+		return
+	}
+	a := &AWS{Sizing: b.sizing(Sizing{Instance: standardInstance, Database: standardClass, Storage: standardStorage, NAT: NATNone})}
+	a.Region, _ = b.match("region", "", regionName, "the code of a region")
+	a.Domain = b.domain()
+	a.Zones, _ = b.number("zones", standardZones, 2, 3)
+	a.OnCall = b.mails()
+	seen := map[Ref]bool{}
+	for _, c := range b.children() {
+		ref := Ref{Kind: c.kind, Name: c.name}
+		if seen[ref] {
+			r.add(c.at, Error, fmt.Sprintf("%s is in aws twice", c.title), "keep one of the two")
+			continue
+		}
+		seen[ref] = true
+		r.uses = append(r.uses, use{ref, c.at})
+		if c.kind == kindEnvironment {
+			a.Environments = append(a.Environments, c.awsEnvironment())
+		} else {
+			a.Services = append(a.Services, c.awsService())
+		}
+	}
+	r.landscape.AWS, r.awsAt = a, b
+}
+
+// sizing reads what costs money; what is not said is standard.
+func (b *body) sizing(standard Sizing) Sizing {
+	s := Sizing{}
+	s.Instance, _ = b.match("instance", standard.Instance, instanceType, "an EC2 instance type")
+	s.Database, _ = b.match("database", standard.Database, classType, "an RDS instance class")
+	s.Storage, _ = b.number("storage", standard.Storage, 20, 65536)
+	nat, at := b.text("nat", string(standard.NAT))
+	if nat != "" && !slices.Contains(nats, nat) {
+		b.must(at, "nat", "one of "+quotedList(nats))
+	}
+	s.NAT = NAT(nat)
+	return s
+}
+
+func (b *body) awsEnvironment() AWSEnvironment {
+	e := AWSEnvironment{Name: b.name, Sizing: b.sizing(Sizing{})}
+	for _, c := range b.children() {
+		e.VPN = c.vpn()
+	}
+	return e
+}
+
+func (b *body) vpn() *VPN {
+	v := &VPN{Network: b.cidr("network")}
+	s, at := b.text("gateway", "")
+	if s == "" {
+		return v
+	}
+	var err error
+	if v.Gateway, err = netip.ParseAddr(s); err != nil || !v.Gateway.Is4() || v.Gateway.IsPrivate() || v.Gateway.IsLoopback() {
+		b.must(at, "gateway", "a public IPv4 address")
+	}
+	return v
+}
+
+// cidr reads a network anywhere.
+func (b *body) cidr(name string) netip.Prefix {
+	s, at := b.text(name, "")
+	if s == "" {
+		return netip.Prefix{}
+	}
+	p, ok := network4(s)
+	if !ok {
+		b.must(at, name, "an IPv4 network in CIDR notation, not wider than a /8")
+	}
+	return p
+}
+
+// network4 reads a network that is somebody's, not everybody's.
+func network4(s string) (netip.Prefix, bool) {
+	p, err := netip.ParsePrefix(s)
+	return p, err == nil && p.Addr().Is4() && p == p.Masked() && p.Bits() >= 8
+}
+
+func (b *body) awsService() AWSService {
+	s := AWSService{Name: b.name}
+	s.Instance, _ = b.match("instance", "", instanceType, "an EC2 instance type")
+	_, at, _ := b.expr("egress")
+	for _, text := range b.texts("egress") {
+		p, ok := network4(text)
+		if !ok {
+			b.must(at, "egress", "a list of IPv4 networks in CIDR notation, none wider than a /8")
+			continue
+		}
+		s.Egress = append(s.Egress, p)
+	}
+	return s
+}
+
+// match reads a string of a form.
+func (b *body) match(name, standard string, form *regexp.Regexp, what string) (string, place) {
+	s, at := b.text(name, standard)
+	if s != "" && !form.MatchString(s) {
+		b.must(at, name, what)
+	}
+	return s, at
+}
+
+func (b *body) domain() string {
+	s, at := b.text("domain", "")
+	if s != "" && !goodHost(s) {
+		b.must(at, "domain", "the lower-case name of a DNS zone")
+	}
+	return s
+}
+
+func (b *body) mails() []string {
+	_, at, _ := b.expr("oncall")
+	var all []string
+	for _, s := range b.texts("oncall") {
+		if !mailAddress.MatchString(s) {
+			b.must(at, "oncall", "a list of e-mail addresses")
+			continue
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// checkAWS reports what AWS could not make.
+func (r *reader) checkAWS() {
+	a := r.landscape.AWS
+	if a == nil || r.partial {
+		return
+	}
+	for _, h := range r.hosts {
+		if a.Domain != "" && h.host != a.Domain && !strings.HasSuffix(h.host, "."+a.Domain) {
+			r.add(h.at, Error, fmt.Sprintf("host %s does not lie in domain %s of block aws", quoted(h.host), quoted(a.Domain)),
+				"take a host below it, or the domain that holds the hosts of all ingresses")
+		}
+	}
+	if len(r.hosts) > 0 && a.Domain == "" {
+		r.add(r.awsAt.at, Error, "aws has no domain, and there are ingresses", `add domain = "bistro.example": the Route 53 zone that holds their hosts`)
+	}
+	for _, e := range r.environs {
+		if e.Network.IsValid() && e.Network.Bits() < largestVPC {
+			r.add(e.networkAt, Error, fmt.Sprintf("network %s of environment %s is larger than AWS makes one", e.Network, quoted(e.Name)),
+				fmt.Sprintf("write %q", netip.PrefixFrom(e.Network.Addr(), largestVPC)))
+		}
+	}
+	r.checkEgress(a)
+}
+
+// checkEgress reports services whose way out is closed in every environment.
+func (r *reader) checkEgress(a *AWS) {
+	for _, e := range r.landscape.Environments {
+		if a.In(e.Name).NAT != NATNone {
+			return
+		}
+	}
+	for _, s := range a.Services {
+		if len(s.Egress) > 0 {
+			r.add(r.awsAt.at, Error, fmt.Sprintf("service %s has an egress, and no environment has a NAT", quoted(s.Name)),
+				`add nat = "single" or "zone", or remove egress`)
+		}
+	}
+}
+
+func quotedList(all []string) string { return `"` + strings.Join(all, `", "`) + `"` }
