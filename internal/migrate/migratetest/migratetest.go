@@ -6,7 +6,6 @@ package migratetest
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
@@ -43,6 +42,7 @@ CREATE VIEW till AS SELECT register, count(*) FROM receipt GROUP BY register;
 type Server struct {
 	Admin string // URL of the shop's database, as superuser
 	App   string // as Owner
+	Root  string // as a superuser, where Admin is none
 	Port  int
 	Pid   int
 	stop  func(context.Context) error
@@ -59,16 +59,7 @@ func StartServer(t testing.TB, options ...postgrestest.Option) *Server {
 	server := postgrestest.StartForTest(t, options...)
 	admin := server.URL("postgres")
 	Exec(t, admin, "CREATE ROLE "+Owner+" LOGIN PASSWORD 'shop'", "CREATE DATABASE "+database+" OWNER "+Owner)
-	return &Server{Admin: server.URL(database), App: asOwner(t, server.URL(database)), Port: server.Port, Pid: server.Pid, stop: server.Stop}
-}
-
-func asOwner(t testing.TB, admin string) string {
-	u, err := url.Parse(admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(Owner, "shop")
-	return u.String()
+	return &Server{Admin: server.URL(database), App: as(t, server.URL(database), Owner, "shop"), Port: server.Port, Pid: server.Pid, stop: server.Stop}
 }
 
 // Stop ends the server at once, if it has not ended by itself.

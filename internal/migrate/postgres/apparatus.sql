@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS godwit.marker (side text PRIMARY KEY, n bigint NOT NU
 CREATE TABLE IF NOT EXISTS godwit.fence (
 	one             boolean PRIMARY KEY DEFAULT true CHECK (one),
 	raised          boolean NOT NULL DEFAULT false, -- writes are refused
-	closed          boolean NOT NULL DEFAULT false, -- and only superusers may connect
+	closed          boolean NOT NULL DEFAULT false, -- new sessions are read-only, and only superusers may connect
 	prior_limit     integer,                        -- what there was before it was closed
 	prior_read_only text,                           -- null: not set for the database
 	closed_at       timestamptz                     -- sessions younger than this are read-only
@@ -45,7 +45,8 @@ BEGIN
 	END IF;
 END $$;
 
--- raise_fence refuses writes; closing, it also makes new sessions read-only and keeps out all but superusers.
+-- raise_fence refuses writes; closing, it also makes new sessions read-only and keeps out all but superusers. Where the
+-- engine is no superuser itself it would keep itself out: there nobody is.
 CREATE OR REPLACE FUNCTION godwit.raise_fence(closing boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	f godwit.fence;
@@ -59,7 +60,9 @@ BEGIN
 			prior_read_only = (SELECT split_part(c, '=', 2) FROM pg_db_role_setting s, unnest(s.setconfig) c
 				WHERE s.setrole = 0 AND c LIKE 'default_transaction_read_only=%'
 				  AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()));
-		EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 0', current_database());
+		IF (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+			EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 0', current_database());
+		END IF;
 		EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
 	END IF;
 	IF NOT f.raised THEN
@@ -74,7 +77,9 @@ DECLARE
 BEGIN
 	SELECT * INTO STRICT f FROM godwit.fence FOR UPDATE;
 	IF f.closed THEN
-		EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT %s', current_database(), f.prior_limit);
+		IF f.prior_limit <> (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) THEN
+			EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT %s', current_database(), f.prior_limit);
+		END IF;
 		IF f.prior_read_only IS NULL THEN
 			EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database());
 		ELSE
@@ -92,4 +97,6 @@ BEGIN
 		CREATE EVENT TRIGGER godwit_guard ON ddl_command_start EXECUTE FUNCTION godwit.guard_ddl();
 		ALTER EVENT TRIGGER godwit_guard ENABLE ALWAYS;
 	END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+	NULL; -- plain Postgres lets only superusers; RDS lets its administrators
 END $$;

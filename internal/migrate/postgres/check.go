@@ -63,7 +63,7 @@ func (b *Bridge) finding(side string, severity landscape.Severity, summary, mend
 func (b *Bridge) compare(ctx context.Context) (landscape.Findings, error) {
 	var all landscape.Findings
 	for _, question := range []func(context.Context) (landscape.Findings, error){
-		b.versions, b.available, b.roles, b.locales, b.empty, b.room, b.clocks, b.reachable,
+		b.versions, b.available, b.roles, b.membership, b.locales, b.empty, b.room, b.clocks, b.reachable,
 	} {
 		found, err := question(ctx)
 		all = append(all, found...)
@@ -147,6 +147,22 @@ func (b *Bridge) roles(ctx context.Context) (landscape.Findings, error) {
 		return nil, b.about(Target, err)
 	}
 	return b.missing(wanted, there, "role %s is needed by a policy, or owns the objects, and is not there", "CREATE ROLE it on the target"), nil
+}
+
+// membership: who is no superuser gives objects away, and guards them, only as
+// a member of the role that gets them.
+func (b *Bridge) membership(ctx context.Context) (landscape.Findings, error) {
+	conn, err := b.watcher(ctx, Target)
+	if err != nil || b.Owner == "" {
+		return nil, err
+	}
+	lacks, err := column(ctx, conn, `SELECT current_user::text FROM pg_roles o WHERE o.rolname = $1
+		AND NOT (pg_has_role(o.oid, 'member') AND pg_has_role(o.oid, 'usage'))`, b.Owner)
+	if err != nil || len(lacks) == 0 {
+		return nil, b.about(Target, err)
+	}
+	return landscape.Findings{b.finding(Target, landscape.Error, fmt.Sprintf("role %s is no member of %s, which owns the objects", lacks[0], b.Owner),
+		fmt.Sprintf("GRANT %s TO %s (from Postgres 16 on WITH INHERIT TRUE, SET TRUE)", ident(b.Owner), ident(lacks[0])))}, nil
 }
 
 func (b *Bridge) missing(wanted, there []string, summary, mend string) landscape.Findings {

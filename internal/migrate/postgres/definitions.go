@@ -81,19 +81,84 @@ func withoutCommands(dump string) string {
 func (b *Bridge) restore(ctx context.Context, dump string) error {
 	b.drop(ctx, Target)
 	defer b.drop(context.WithoutCancel(ctx), Target)
-	restorer, owner := ident(b.name()+"_r"), "CURRENT_USER"
-	if b.Owner != "" {
-		owner = ident(b.Owner)
-	}
-	_, err := b.write(ctx, Target, "BEGIN", "SET LOCAL client_min_messages = error",
-		"DROP EVENT TRIGGER IF EXISTS "+guardTrigger, // made again by equip
-		"DROP ROLE IF EXISTS "+restorer, "CREATE ROLE "+restorer+" SUPERUSER", "SET LOCAL ROLE "+restorer, dump,
-		"RESET ROLE", "SET LOCAL search_path = pg_catalog", "REASSIGN OWNED BY "+restorer+" TO "+owner, "DROP ROLE "+restorer,
-		noteState("copied", "now()::text"), "COMMIT")
+	super, err := b.super(ctx, Target)
 	if err != nil {
+		return err
+	}
+	statements := b.restoreAsSuper(dump)
+	if !super {
+		if statements, err = b.restoreAsOther(ctx, dump); err != nil {
+			return err
+		}
+	}
+	all := append([]string{"BEGIN", "SET LOCAL client_min_messages = error"}, statements...)
+	if _, err := b.write(ctx, Target, append(all, noteState("copied", "now()::text"), "COMMIT")...); err != nil {
 		return fmt.Errorf("making the definitions: %w", err)
 	}
 	return nil
+}
+
+// restorer is the role of a moment that makes what is copied; owner gets it.
+func (b *Bridge) restorer() (restorer, owner string) {
+	owner = "CURRENT_USER"
+	if b.Owner != "" {
+		owner = ident(b.Owner)
+	}
+	return ident(b.name() + "_r"), owner
+}
+
+func (b *Bridge) restoreAsSuper(dump string) []string {
+	restorer, owner := b.restorer()
+	return []string{"DROP EVENT TRIGGER IF EXISTS " + guardTrigger, // made again by equip
+		"DROP ROLE IF EXISTS " + restorer, "CREATE ROLE " + restorer + " SUPERUSER", "SET LOCAL ROLE " + restorer, dump,
+		"RESET ROLE", "SET LOCAL search_path = pg_catalog", "REASSIGN OWNED BY " + restorer + " TO " + owner, "DROP ROLE " + restorer}
+}
+
+// restoreAsOther is the same without a superuser: extensions are made by the
+// engine's role, which may, and all else by a role that has only what it needs.
+func (b *Bridge) restoreAsOther(ctx context.Context, dump string) ([]string, error) {
+	conn, err := b.watcher(ctx, Source)
+	if err != nil {
+		return nil, err
+	}
+	extensions, err := column(ctx, conn, `SELECT format('CREATE EXTENSION IF NOT EXISTS %I SCHEMA %I', e.extname, n.nspname)
+		FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname <> 'plpgsql' ORDER BY e.oid`)
+	if err != nil {
+		return nil, b.about(Source, err)
+	}
+	version, err := b.write(ctx, Target, "SELECT current_setting('server_version_num')::int >= 160000", "SELECT quote_ident(current_database())")
+	if err != nil {
+		return nil, err
+	}
+	member := ""
+	if version[0] == "t" {
+		member = " WITH INHERIT TRUE, SET TRUE"
+	}
+	restorer, owner := b.restorer()
+	// A role that a failed attempt left owns nothing: all is one transaction.
+	statements := append([]string{"DROP EVENT TRIGGER IF EXISTS " + guardTrigger}, extensions...)
+	return append(statements, "CREATE ROLE "+restorer, "GRANT "+restorer+" TO CURRENT_USER"+member,
+		"GRANT CREATE ON DATABASE "+version[1]+" TO "+restorer, "GRANT CREATE, USAGE ON SCHEMA public TO "+restorer,
+		"SET LOCAL ROLE "+restorer, withoutExtensions(dump),
+		// Who gets objects must be allowed to make them where they are.
+		fmt.Sprintf("DO %s", literal(fmt.Sprintf(`DECLARE s text; BEGIN
+			FOR s IN SELECT nspname FROM pg_namespace WHERE nspowner = %s::regrole LOOP
+				EXECUTE format('GRANT CREATE, USAGE ON SCHEMA %%I TO %%s', s, %s);
+			END LOOP;
+		END`, literal(restorer), literal(owner)))),
+		"RESET ROLE", "SET LOCAL search_path = pg_catalog", "GRANT CREATE, USAGE ON SCHEMA public TO "+owner,
+		"REASSIGN OWNED BY "+restorer+" TO "+owner, "DROP OWNED BY "+restorer, "DROP ROLE "+restorer), nil
+}
+
+// withoutExtensions removes what the dump says of extensions: they are there.
+func withoutExtensions(dump string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(dump) {
+		if !strings.HasPrefix(line, "CREATE EXTENSION ") && !strings.HasPrefix(line, "COMMENT ON EXTENSION ") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
 }
 
 // wipe drops from the target what restore made there.

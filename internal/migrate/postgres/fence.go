@@ -30,7 +30,7 @@ func ParsePosition(s string) (Position, error) {
 // walsenders that run a transaction of their own, for they take SQL too.
 const strangers = `FROM pg_stat_activity a WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.pid <> ALL ('{%s}'::int[])
 	AND (a.backend_type = 'client backend' OR a.backend_type = 'walsender' AND a.xact_start IS NOT NULL
-		AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = a.pid))`
+		AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = a.pid))` + endable
 
 // busy are those of them that may have begun before the fence was up, and
 // whose transaction would not see it.
@@ -72,7 +72,8 @@ func (b *Bridge) Fence(ctx context.Context, side string) (Position, error) {
 }
 
 // Evict ends all sessions of others on side and waits until they are gone.
-// New ones of all but superusers are refused while the fence is up.
+// New ones of all but superusers are refused while the fence is up, where the
+// engine is one itself; else they are read-only.
 func (b *Bridge) Evict(ctx context.Context, side string) error {
 	values, err := b.write(ctx, side, b.end(side, ""))
 	if err == nil && values[0] != "" {
@@ -130,8 +131,8 @@ func (b *Bridge) Guard(ctx context.Context, side string) error {
 }
 
 // Unfence restores what there was before Fence or Guard. Sessions that were
-// opened behind a fence, which only superusers can, would stay read-only: they
-// are ended, so that their owners open new ones.
+// opened behind a fence would stay read-only: they are ended, so that their
+// owners open new ones.
 func (b *Bridge) Unfence(ctx context.Context, side string) error {
 	values, err := b.write(ctx, side,
 		"SELECT coalesce(CASE WHEN closed THEN closed_at END::text, '') FROM godwit.fence", "SELECT godwit.lower_fence()")

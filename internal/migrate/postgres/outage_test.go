@@ -35,7 +35,7 @@ func TestTargetDiesDuringSync(t *testing.T) {
 	if err := os.Chmod(parent, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	target := migratetest.StartServer(t, func(o *local.ServerOptions) { o.Dir, options = parent, *o })
+	target := migratetest.StartServer(t, postgrestest.Change(func(o *local.ServerOptions) { o.Dir, options = parent, *o }))
 	made, err := filepath.Glob(filepath.Join(parent, "*"))
 	if err != nil || len(made) != 1 {
 		t.Fatalf("the server's directory: %v, %v", made, err)
@@ -123,7 +123,7 @@ func fillDisk(t *testing.T) {
 	}
 	t.Cleanup(func() { unix.Unmount(disk, unix.MNT_DETACH) })
 	source := migratetest.StartServer(t)
-	target := migratetest.StartServer(t, func(o *local.ServerOptions) { o.Dir = disk },
+	target := migratetest.StartServer(t, postgrestest.Change(func(o *local.ServerOptions) { o.Dir = disk }),
 		postgrestest.Config("max_wal_size", "32MB"), postgrestest.Config("min_wal_size", "32MB"))
 	source.Fill(t, 600_000)
 	b := migratetest.Bridge(t, migratetest.Pair(t, source, target))

@@ -16,11 +16,9 @@ const relations = ` FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespac
 
 // rules are what must hold, or should, before a database moves. In queries
 // $1 is the common name of godwit's objects.
-var rules = []rule{
-	{"", landscape.Error, `SELECT current_user::text WHERE NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)`,
-		"role %s is no superuser", "give the engine a superuser: replication, fence and event trigger need one"},
+var rules = append(powers, []rule{
 	{"", landscape.Error, `SELECT current_setting('wal_level') WHERE current_setting('wal_level') <> 'logical'`,
-		"wal_level is %s", "set wal_level = logical in postgresql.conf and restart this server (the target's too: the way back needs it)"},
+		"wal_level is %s", "set wal_level = logical in postgresql.conf (on RDS: rds.logical_replication = 1 in the parameter group) and restart this server (the target's too: the way back needs it)"},
 	{"", landscape.Error, `SELECT format('%s of %s replication slots', count(*), current_setting('max_replication_slots')) FROM pg_replication_slots
 		WHERE starts_with(slot_name, $1) IS FALSE HAVING current_setting('max_replication_slots')::int - count(*) < 4`,
 		"%s are in use, at least 4 must be free", "raise max_replication_slots and restart, or drop slots that nobody reads"},
@@ -76,4 +74,4 @@ var rules = []rule{
 		"a transaction of %s has been open for long: sync and cutover wait for it", "end it, or wait"},
 	{Source, landscape.Warning, `SELECT current_setting('max_slot_wal_keep_size') WHERE current_setting('max_slot_wal_keep_size') <> '-1'`,
 		"max_slot_wal_keep_size is %s: a sync that falls further behind must start again", "raise it for the time of the migration"},
-}
+}...)

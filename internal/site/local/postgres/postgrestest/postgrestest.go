@@ -17,12 +17,28 @@ import (
 const patience = time.Minute
 
 // Option changes the server of a test.
-type Option func(*postgres.ServerOptions)
+type Option func(*setup)
+
+// setup is what options change.
+type setup struct {
+	postgres.ServerOptions
+	installation postgres.Installation // none: what the machine has
+}
+
+// With takes these programs instead of what the machine has.
+func With(inst postgres.Installation) Option {
+	return func(o *setup) { o.installation = inst }
+}
+
+// Change changes anything.
+func Change(change func(*postgres.ServerOptions)) Option {
+	return func(o *setup) { change(&o.ServerOptions) }
+}
 
 // NoFsync turns fsync off and keeps the data in memory where the machine has
 // room for it: several times quicker, for tests that don't care about the disk.
 func NoFsync() Option {
-	return func(o *postgres.ServerOptions) {
+	return func(o *setup) {
 		Config("fsync", "off")(o)
 		o.Dir = ""
 	}
@@ -30,7 +46,7 @@ func NoFsync() Option {
 
 // Config sets one line of postgresql.conf.
 func Config(name, value string) Option {
-	return func(o *postgres.ServerOptions) {
+	return func(o *setup) {
 		if o.Config == nil {
 			o.Config = map[string]string{}
 		}
@@ -44,19 +60,22 @@ func StartForTest(t testing.TB, options ...Option) *postgres.Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	inst, err := postgres.Find(ctx)
-	if err != nil {
-		t.Fatalf("this test needs Postgres: %v", err)
-	}
-	o := postgres.ServerOptions{Dir: os.TempDir(), AdminPassword: rand.Text(), NoSync: true}
+	o := setup{ServerOptions: postgres.ServerOptions{Dir: os.TempDir(), AdminPassword: rand.Text(), NoSync: true}}
 	for _, option := range options {
 		option(&o)
+	}
+	inst, err := o.installation, error(nil)
+	if inst.Bin == "" {
+		inst, err = postgres.Find(ctx)
+	}
+	if err != nil {
+		t.Fatalf("this test needs Postgres: %v", err)
 	}
 	if o.Dir == "" {
 		o.Dir = memory()
 	}
 	o.Dir = dir(t, o.Dir)
-	s, err := postgres.Start(ctx, inst, o)
+	s, err := postgres.Start(ctx, inst, o.ServerOptions)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,31 @@
+// Package testtool finds the programs that tests need and `make tools`
+// installs. Only tests import it.
+package testtool
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// Find is the path of a program: in $GODWIT_TOOLS, in the repository's bin/tools,
+// or in PATH. Without it the test fails: a skip would hide that nothing was tested.
+func Find(t testing.TB, name string) string {
+	t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	for _, dir := range []string{os.Getenv("GODWIT_TOOLS"), filepath.Join(filepath.Dir(here), "../../bin/tools")} {
+		if dir == "" {
+			continue
+		}
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is not installed: run `make tools`", name)
+	}
+	return path
+}
