@@ -35,7 +35,7 @@ func (e *Engine) carryOut(ctx context.Context, w *world, p plan.Plan, images map
 		return nil, err
 	}
 	for _, k := range p.Kept {
-		note(sink, k.Environment, string(k.Kind)+" "+k.Name, k.Reason)
+		sink.Note(k.Environment, string(k.Kind)+" "+k.Name, k.Reason)
 	}
 	return routes, e.rememberAfter(ctx, w)
 }
@@ -46,7 +46,7 @@ func (e *Engine) makeEnvironments(ctx context.Context, w *world, p plan.Plan, im
 	all, ctx := errgroup.WithContext(ctx)
 	for _, env := range w.landscape.Environments {
 		all.Go(func() error {
-			err := timed(sink, env.Name, "network, databases, edges", func() error { return w.site.Apply(ctx, w.landscape, env.Name) })
+			err := sink.Timed(env.Name, "network, databases, edges", func() error { return w.site.Apply(ctx, w.landscape, env.Name) })
 			if err != nil {
 				return fmt.Errorf("environment %s: %w", env.Name, err)
 			}
@@ -140,7 +140,7 @@ const drainPatience = 30 * time.Second
 // then its instances do.
 func (e *Engine) removeService(ctx context.Context, w *world, f fleet.Fleet, sink api.Sink) error {
 	name := poolName(f.Environment, f.Service)
-	err := timed(sink, name, "remove", func() error {
+	err := sink.Timed(name, "remove", func() error {
 		if err := w.site.Shift(ctx, f.Environment, f.Service, nil); err != nil {
 			return err
 		}
@@ -174,7 +174,7 @@ func drain(ctx context.Context, s site.Site, r fleet.Release) error {
 
 // removeEnvironment ends one environment and forgets it.
 func (e *Engine) removeEnvironment(ctx context.Context, w *world, name string, sink api.Sink) error {
-	err := timed(sink, name, "remove", func() error { return w.site.Remove(ctx, name) })
+	err := sink.Timed(name, "remove", func() error { return w.site.Remove(ctx, name) })
 	if err != nil {
 		return fmt.Errorf("environment %s: %w", name, err)
 	}

@@ -187,7 +187,7 @@ func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.
 	run := journal.Run{ID: fmt.Sprintf("rollout-%s-%s-%d", next.Environment, next.Service, next.Number),
 		Kind: rollout.Kind, Subject: subject, Payload: payload}
 	seen := e.watchClients(ctx, p)
-	show := steps(sink, subject)
+	show := sink.Steps(subject)
 	outcome, err := e.journal.Run(ctx, run, rollout.Steps(w.site, p), func(event journal.Event) {
 		show(event)
 		seen.look()

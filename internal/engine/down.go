@@ -103,7 +103,7 @@ func (e *Engine) endAll(ctx context.Context, w *world, approve bool, sink api.Si
 	for _, name := range names {
 		errs = append(errs, e.removeEnvironment(ctx, w, name, sink))
 	}
-	errs = append(errs, timed(sink, "gateway", "stop", func() error { return e.stopGateway(ctx) }))
+	errs = append(errs, sink.Timed("gateway", "stop", func() error { return e.stopGateway(ctx) }))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("not everything ended; run godwit down again: %w", err)
 	}

@@ -15,7 +15,7 @@ import (
 func (e *Engine) makeImages(ctx context.Context, w *world, services []landscape.Service, sink api.Sink) (map[string]string, error) {
 	images := map[string]string{}
 	for _, s := range services {
-		err := timed(sink, "image "+s.Name, describe(s), func() (err error) {
+		err := sink.Timed("image "+s.Name, describe(s), func() (err error) {
 			images[s.Name], err = e.makeImage(ctx, w.settings.Landscape.Dir, s)
 			return err
 		})

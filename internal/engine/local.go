@@ -14,7 +14,7 @@ import (
 func openLocal(ctx context.Context, e *Engine, s settings, sink api.Sink) (site.Site, error) {
 	inst, err := postgres.Find(ctx)
 	if err != nil {
-		err = timed(sink, "postgres", "install", func() (err error) {
+		err = sink.Timed("postgres", "install", func() (err error) {
 			inst, err = postgres.Install(ctx, func(line string) {
 				sink.Event(api.Event{Scope: "postgres", State: "note", Message: line})
 			})

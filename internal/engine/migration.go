@@ -59,7 +59,7 @@ func (e *Engine) Sync(ctx context.Context, name string, sink api.Sink) (api.Migr
 		}
 		scope := "migration " + name
 		run := journal.Run{ID: runID(migrate.KindSync, name), Kind: migrate.KindSync, Subject: name, Payload: migrate.Plan{Migration: name}.Payload()}
-		if _, err := e.journal.Run(ctx, run, migrate.SyncSteps(b.list, syncProgress(sink, scope)), steps(sink, scope)); err != nil {
+		if _, err := e.journal.Run(ctx, run, migrate.SyncSteps(b.list, syncProgress(sink, scope)), sink.Steps(scope)); err != nil {
 			return fmt.Errorf("%w; the source goes on as before: mend it and run sync again, or godwit migrate abort", err)
 		}
 		return e.changeMigration(ctx, w, name, func(s *migrationState) { s.Phase = phaseSynced })
@@ -123,7 +123,7 @@ func (e *Engine) Finish(ctx context.Context, name string, sink api.Sink) (api.Mi
 		if state.Truth != migrate.Target {
 			return api.Fail(api.Usage, "the source holds the truth: cut over first, or give up with godwit migrate abort")
 		}
-		return timed(sink, "migration "+name, "finish", func() error {
+		return sink.Timed("migration "+name, "finish", func() error {
 			// Its way back is gone once it is finished: not before both sides say so.
 			if err := e.finish(ctx, w, m, b); err != nil {
 				return fmt.Errorf("%w; mend that and run godwit migrate finish again", err)
@@ -147,7 +147,7 @@ func (e *Engine) Abort(ctx context.Context, name string, sink api.Sink) (api.Mig
 		if state.Truth != migrate.Source {
 			return api.Fail(api.Refused, "the environment holds the truth: run godwit migrate rollback first, or keep it with godwit migrate finish")
 		}
-		return timed(sink, "migration "+name, "abort", func() error { return e.abort(ctx, w, m, b) })
+		return sink.Timed("migration "+name, "abort", func() error { return e.abort(ctx, w, m, b) })
 	})
 	if err != nil {
 		return api.Migration{}, err
@@ -183,7 +183,7 @@ func (e *Engine) leaveSource(ctx context.Context, w *world, name string, sink ap
 		return err
 	}
 	m, _ := w.landscape.Migration(name)
-	return timed(sink, "migration "+name, "leave the source", func() error {
+	return sink.Timed("migration "+name, "leave the source", func() error {
 		if err := e.revive(ctx, w); err != nil {
 			return err
 		}

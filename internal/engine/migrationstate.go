@@ -172,8 +172,8 @@ func (e *Engine) switchReport(ctx context.Context, run string) (*api.SwitchRepor
 		return nil, err
 	}
 	r := migrate.NewReport(p, record.Outcome, func(name string) string { return record.Notes[name] })
-	report := api.SwitchReport{At: record.Started, Outcome: string(r.Status), WritePauseMS: ms(r.WritePause), LSN: r.LSN,
-		Held: r.Held.Requests, LongestMS: ms(r.Held.Longest), Expired: r.Held.Expired, Findings: r.Findings, Steps: stepTimes(r.Steps)}
+	report := api.SwitchReport{At: record.Started, Outcome: string(r.Status), WritePauseMS: api.Milliseconds(r.WritePause), LSN: r.LSN,
+		Held: r.Held.Requests, LongestMS: api.Milliseconds(r.Held.Longest), Expired: r.Held.Expired, Findings: r.Findings, Steps: stepTimes(r.Steps)}
 	if record.Outcome.Status != journal.Done {
 		report.Failed = record.Outcome.Failed
 		if record.Outcome.Cause != nil {
@@ -186,7 +186,7 @@ func (e *Engine) switchReport(ctx context.Context, run string) (*api.SwitchRepor
 func stepTimes(results []journal.Result) []api.StepTime {
 	times := []api.StepTime{}
 	for _, r := range results {
-		times = append(times, api.StepTime{Name: r.Name, MS: ms(r.Elapsed)})
+		times = append(times, api.StepTime{Name: r.Name, MS: api.Milliseconds(r.Elapsed)})
 	}
 	return times
 }

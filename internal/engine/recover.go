@@ -97,7 +97,7 @@ func (e *Engine) resumeRollout(ctx context.Context, w *world, run journal.Run, s
 	if err := json.Unmarshal(run.Payload, &p); err != nil {
 		return err
 	}
-	outcome, err := e.journal.Resume(ctx, run, rollout.Steps(w.site, p), steps(sink, run.Subject))
+	outcome, err := e.journal.Resume(ctx, run, rollout.Steps(w.site, p), sink.Steps(run.Subject))
 	r, err := e.rolloutEnded(ctx, p, fleet.Traffic{}, outcome, err)
 	if err == nil && outcome.Status == journal.Stuck {
 		err = errors.New(r.Reason)

@@ -72,7 +72,7 @@ func (e *Engine) Isolation(ctx context.Context, sink api.Sink) (api.Isolation, e
 		return api.Isolation{}, unsupported("packet test")
 	}
 	var found site.Isolation
-	err = timed(sink, "isolation", "packets over every ordered pair", func() (err error) {
+	err = sink.Timed("isolation", "packets over every ordered pair", func() (err error) {
 		found, err = tester.CheckIsolation(ctx, w.landscape)
 		return err
 	})

@@ -50,7 +50,7 @@ func (e *Engine) turn(ctx context.Context, name string, from migrate.Side, sink 
 			return err
 		}
 		s := migrate.NewSwitch(p, b.list, e.traffic(w, m))
-		outcome, err := e.journal.Run(ctx, run, s.Steps(), steps(sink, "migration "+name))
+		outcome, err := e.journal.Run(ctx, run, s.Steps(), sink.Steps("migration "+name))
 		if outcome.Status == "" {
 			return err // nothing was begun
 		}
@@ -94,7 +94,7 @@ func (e *Engine) resumeSwitch(ctx context.Context, w *world, run journal.Run, si
 	}
 	defer b.close()
 	s := migrate.NewSwitch(p, b.list, e.traffic(w, m))
-	outcome, err := e.journal.Resume(ctx, run, s.Steps(), steps(sink, "migration "+p.Migration))
+	outcome, err := e.journal.Resume(ctx, run, s.Steps(), sink.Steps("migration "+p.Migration))
 	if outcome.Status == journal.Undone {
 		return nil // that is what was to be reached
 	}

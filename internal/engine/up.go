@@ -68,13 +68,13 @@ func (e *Engine) next(ctx context.Context, r api.UpRequest, sink api.Sink) (*wor
 // enter makes a world the one that the engine works on, now and after a restart.
 func (e *Engine) enter(ctx context.Context, w *world, sink api.Sink) error {
 	if w.site.Abilities().Isolation == "none" {
-		note(sink, "site", "NO ISOLATION", "instances are plain processes of this user: every one can reach every other, this machine and the whole network")
+		sink.Note("site", "NO ISOLATION", "instances are plain processes of this user: every one can reach every other, this machine and the whole network")
 	}
 	if err := e.saveSettings(ctx, w.settings); err != nil {
 		return err
 	}
 	e.setWorld(w)
-	return timed(sink, "gateway", "serves on "+w.settings.Listen, func() error { return e.ensureGateway(ctx, w.settings.Listen) })
+	return sink.Timed("gateway", "serves on "+w.settings.Listen, func() error { return e.ensureGateway(ctx, w.settings.Listen) })
 }
 
 // permitted refuses what pulls the ground from under a migration, and what

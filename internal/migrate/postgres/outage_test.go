@@ -64,7 +64,8 @@ func TestTargetDiesDuringSync(t *testing.T) {
 		t.Fatal("the copy ended before the server could")
 	}
 	if err != nil {
-		t.Fatalf("sync over an outage: %v", err)
+		log, _ := os.ReadFile(filepath.Join(made[0], "postgres.log"))
+		t.Fatalf("sync over an outage: %v\nthe target's log ends: %s", err, log[max(0, len(log)-3000):])
 	}
 	migratetest.Exec(t, source.App, `INSERT INTO "order" (key) VALUES ('after')`)
 	migratetest.Eventually(t, "the target follows", func() bool {

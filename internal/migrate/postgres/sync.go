@@ -41,6 +41,20 @@ const (
 // again after any failure it goes on. Writers on the source go on; clients of
 // the target can read. progress may be nil.
 func (b *Bridge) Sync(ctx context.Context, progress func(Progress)) error {
+	err := b.sync(ctx, progress)
+	if !errors.Is(err, errOrphan) {
+		return err
+	}
+	if progress != nil {
+		progress(Progress{Database: b.Database, Stage: "copying anew: the target died"})
+	}
+	if aborted := b.Abort(ctx); aborted != nil {
+		return errors.Join(err, fmt.Errorf("starting anew: %w", aborted))
+	}
+	return b.sync(ctx, progress)
+}
+
+func (b *Bridge) sync(ctx context.Context, progress func(Progress)) error {
 	stage := func(name string) {
 		if progress != nil {
 			progress(Progress{Database: b.Database, Stage: name})
@@ -107,9 +121,13 @@ func (b *Bridge) awaitCopy(ctx context.Context, progress func(Progress)) error {
 		return err
 	}
 	var last Progress
+	lost := orphans{}
 	answered, moved := time.Now(), time.Now()
 	return until(ctx, copyLook, func() (bool, error) {
 		p, err := b.lookAtCopy(ctx, &failures)
+		if err == nil {
+			err = lost.look(ctx, b)
+		}
 		if errors.Is(err, ErrUnreachable) && time.Since(answered) < silence {
 			return false, nil
 		}
