@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"godwit/internal/api"
@@ -34,22 +33,12 @@ func describe(s landscape.Service) string {
 }
 
 func (e *Engine) makeImage(ctx context.Context, dir string, s landscape.Service) (string, error) {
-	if s.Build == nil {
-		return e.images.Import(ctx, under(dir, s.Image))
-	}
 	var log strings.Builder
-	digest, err := e.images.Build(ctx, dir, *s.Build, &log)
-	if err != nil {
-		return "", api.Fail(api.Failed, "%v\n%s", err, tail(log.String()))
+	digest, err := e.images.Make(ctx, dir, s, &log)
+	if err != nil && log.Len() > 0 {
+		err = api.Fail(api.Failed, "%v\n%s", err, tail(log.String()))
 	}
-	return digest, nil
-}
-
-func under(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
+	return digest, err
 }
 
 // tail keeps the end of a build's output: that is where its error stands.

@@ -84,6 +84,14 @@ func short(name string, limit int) string {
 	return strings.TrimRight(name[:limit-9], "-") + "-" + hex.EncodeToString(sum[:4])
 }
 
+// Role is the name of the role of a service's instances, and of their instance
+// profile. AWS allows 64 characters.
+func (s Scope) Role(service string) string { return short(s.Name(service), 64) }
+
+// LogsBucket is what the name of the bucket for the public load balancer's access
+// logs begins with: account and region follow, and AWS allows 63 characters.
+func (s Scope) LogsBucket() string { return short(s.Name("access-logs"), 35) }
+
 // Database is the identifier of the RDS instance of a database: at most 63 characters.
 func (s Scope) Database(name string) string { return short(s.Name(name), 63) }
 

@@ -14,8 +14,15 @@ const (
 	TagSBOM    = "godwit:sbom"   // digest of the software bill of materials
 	TagBakedAt = "godwit:baked"  // RFC 3339
 	TagBase    = "godwit:base"   // id of the AMI that it was made from
+	TagRecipe  = "godwit:recipe" // digest of all that went into it besides the base
+	TagBake    = "godwit:bake"   // on all that a bake makes, its builder instance too: id of the bake
 
 	// On Auto Scaling groups, by rollouts.
 	TagRelease = "godwit:release" // number of the release that it holds; absent: none
 	TagSince   = "godwit:since"   // RFC 3339, when that release was first launched
+	TagWeight  = "godwit:weight"  // of a service without target groups, whose weights are in no rule
+
+	// TagWithdrawn is on the groups of a service that is there, and that the
+	// landscape last applied does not declare.
+	TagWithdrawn = "godwit:withdrawn"
 )

@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"godwit/internal/api"
+	"godwit/internal/cloud"
+	"godwit/internal/site/aws/tofu"
+)
+
+func newAWSApply(a *onAWS) *cobra.Command {
+	var roots rootFlags
+	var o planFlags
+	var approve bool
+	var from string
+	c := &cobra.Command{
+		Use:   "apply [DIR]",
+		Short: "Make what the landscape declares on AWS",
+		Long: `Plans one root of the landscape of DIR (default: this directory) and applies it;
+with --plan it applies the plan that was saved. The account comes first, once.
+
+What would lose data or traffic wants approval: in a protected environment, and
+everywhere where a database, a key or a service that runs is ended. On a terminal
+godwit asks; elsewhere it needs --approve.
+
+Ctrl-C once lets Terraform finish what AWS is at and save its state; again it is
+asked harder. An apply whose godwit was killed goes on by itself: the next apply
+follows it to its end.
+
+Exit status: 0 applied, or nothing to do; 1 failed, and said what was done and
+what was not; 3 approval is wanted.`,
+		Example: `  godwit aws apply examples/bistro --account
+  godwit aws apply examples/bistro --env test
+  godwit aws apply examples/bistro --env production --approve`,
+		Args: arguments(0, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return awsFailure(a.apply(c, directory(args), &roots, o.options(false), from, c.Flags().Changed("plan"), approve))
+		},
+	}
+	roots.add(c, a.globals)
+	o.add(c)
+	c.Flags().StringVar(&from, "plan", "", "apply this saved plan; = for the one saved last")
+	c.Flags().BoolVar(&approve, "approve", false, "do it although data or traffic may be lost")
+	return c
+}
+
+func newAWSDestroy(a *onAWS) *cobra.Command {
+	var roots rootFlags
+	var o planFlags
+	var approve bool
+	c := &cobra.Command{
+		Use:   "destroy [DIR]",
+		Short: "End an environment on AWS, databases included",
+		Long: `Plans the end of everything in one environment, and applies it. Needs --approve.
+Databases of a protected environment are protected against deletion on AWS as
+well: set protected = false and apply that first.
+
+Exit status: 0 ended, 1 failed, 3 approval is wanted.`,
+		Example: `  godwit aws destroy examples/bistro --env test --approve`,
+		Args:    arguments(0, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return awsFailure(a.apply(c, directory(args), &roots, o.options(true), "", false, approve))
+		},
+	}
+	roots.add(c, a.globals)
+	o.add(c)
+	c.Flags().BoolVar(&approve, "approve", false, "do it")
+	return c
+}
+
+func newAWSUnlock(a *onAWS) *cobra.Command {
+	var roots rootFlags
+	c := &cobra.Command{
+		Use:   "unlock ID [DIR]",
+		Short: "Remove a lock on a state that nobody holds any more",
+		Long: `Removes the lock of one root's state. The id stands in the message of whoever was
+kept out; make sure first that who holds it is really gone.`,
+		Example: `  godwit aws unlock 6f3c8a52-… examples/bistro --env test`,
+		Args:    arguments(1, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			dir := directory(args[1:])
+			cl, err := a.open(c.Context(), dir)
+			if err != nil {
+				return err
+			}
+			root, err := roots.root(cl.Landscape)
+			if err != nil {
+				return err
+			}
+			return awsFailure(cl.Unlock(c.Context(), tree(dir, roots.out), root, args[0]))
+		},
+	}
+	roots.add(c, a.globals)
+	return c
+}
+
+func (a *onAWS) apply(c *cobra.Command, dir string, roots *rootFlags, o tofu.PlanOptions, from string, saved, approve bool) error {
+	cl, plan, err := a.planToApply(c, dir, roots, o, from, saved)
+	var running *tofu.RunningError
+	if errors.As(err, &running) {
+		return a.follow(c.Context(), cl, tree(dir, roots.out), running)
+	}
+	if err != nil {
+		return err
+	}
+	if plan.Summary.Empty {
+		return a.view.result(tofu.Result{Root: plan.Root.Name}, func(w io.Writer) { fmt.Fprintf(w, "%s: nothing to do\n", plan.Root.Name) })
+	}
+	reasons := cl.Reasons(plan)
+	if !approve {
+		if err := a.ask(planned{plan, reasons}); err != nil {
+			return err
+		}
+	}
+	hurry, stop := again(c.Context())
+	defer stop()
+	result, err := cl.Apply(c.Context(), plan, hurry)
+	if err != nil {
+		return err
+	}
+	return a.applied(result)
+}
+
+func (a *onAWS) planToApply(c *cobra.Command, dir string, roots *rootFlags, o tofu.PlanOptions, from string, saved bool) (*cloud.Cloud, tofu.Saved, error) {
+	if !saved {
+		return a.planRoot(c, dir, roots, o)
+	}
+	cl, err := a.open(c.Context(), dir)
+	if err != nil {
+		return nil, tofu.Saved{}, err
+	}
+	root, err := roots.root(cl.Landscape)
+	if err != nil {
+		return nil, tofu.Saved{}, err
+	}
+	plan, err := cl.Load(tree(dir, roots.out), root, strings.TrimPrefix(from, "="))
+	return cl, plan, err
+}
+
+// follow goes on with an apply whose godwit was killed.
+func (a *onAWS) follow(ctx context.Context, cl *cloud.Cloud, dir string, running *tofu.RunningError) error {
+	if cl == nil {
+		return running
+	}
+	a.view.note("%v; following it", running)
+	hurry, stop := again(ctx)
+	defer stop()
+	result, err := cl.Attach(ctx, dir, running.Root, hurry)
+	if err != nil {
+		return err
+	}
+	return a.applied(result)
+}
+
+func (a *onAWS) applied(r tofu.Result) error {
+	return a.view.result(r, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", r.Root, r.Outcome) })
+}
+
+// ask shows the plan and asks whether to go on; where nobody can answer, a plan
+// that wants approval is refused.
+func (a *onAWS) ask(p planned) error {
+	showSummary(a.view.err, p)
+	if !term.IsTerminal(int(os.Stdin.Fd())) || a.view.json {
+		if len(p.Reasons) == 0 {
+			return nil
+		}
+		return api.Fail(api.Refused, "%s wants approval: %s; look at the plan, then add --approve", p.Root.Name, reasonsText(p.Reasons))
+	}
+	fmt.Fprintf(a.view.err, "apply this to %s? [y/N] ", p.Root.Name)
+	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return api.Fail(api.Refused, "not approved; nothing was changed")
+	}
+	return nil
+}
+
+// again tells of every interrupt after the first, which ended the context.
+func again(ctx context.Context) (<-chan struct{}, func()) {
+	hurry, signals, done := make(chan struct{}), make(chan os.Signal, 1), make(chan struct{})
+	go func() {
+		defer close(hurry)
+		select {
+		case <-ctx.Done():
+		case <-done:
+			return
+		}
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		for {
+			select {
+			case <-signals:
+				select {
+				case hurry <- struct{}{}:
+				case <-done:
+					return
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return hurry, func() { signal.Stop(signals); close(done) }
+}

@@ -1,0 +1,109 @@
+// Package cloud is what `godwit aws` does: it renders, plans, applies, bakes and
+// rolls out a landscape on AWS. It needs no engine: what is there is in AWS, in
+// Terraform's states and in the journals beside them, so that any machine with
+// credentials may act, and go on with what another began.
+//
+// Its nouns: a Cloud is a landscape in one account and region; a book is the
+// journal of a service's rollouts, kept in the state bucket under a lease.
+//
+// The command line imports it.
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+
+	"godwit/internal/api"
+	"godwit/internal/landscape"
+	"godwit/internal/site/aws"
+	"godwit/internal/site/aws/tofu"
+)
+
+// Options of a Cloud.
+type Options struct {
+	Landscape *landscape.Landscape
+	Dir       string // the landscape's directory
+	State     string // godwit's state directory: images, what was rendered
+	Endpoint  tofu.Endpoint
+	Sink      api.Sink
+}
+
+// Cloud is a landscape in one account and region.
+type Cloud struct {
+	Options
+	config  awssdk.Config
+	clients aws.Clients
+	site    *aws.Site
+}
+
+// Open reads the credentials as every tool for AWS does: environment, profile,
+// SSO, instance. It asks nothing of AWS yet.
+func Open(ctx context.Context, o Options) (*Cloud, error) {
+	if o.Landscape.AWS == nil {
+		return nil, api.Fail(api.Usage, `the landscape says nothing of AWS: add aws { region = "eu-central-1" … }`)
+	}
+	if err := o.Endpoint.Check(); err != nil {
+		return nil, api.Fail(api.Usage, "%v", err)
+	}
+	region := o.Landscape.AWS.Region
+	load := []func(*config.LoadOptions) error{config.WithRegion(region)}
+	if o.Endpoint != "" {
+		load = append(load, config.WithBaseEndpoint(string(o.Endpoint)))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, load...)
+	if err != nil {
+		return nil, aws.Explain(err)
+	}
+	if other := os.Getenv("AWS_REGION"); other != "" && other != region {
+		o.Sink.Note("aws", "region", fmt.Sprintf("AWS_REGION is %s; the landscape is in %s, which counts", other, region))
+	}
+	c := &Cloud{Options: o, config: cfg, clients: aws.NewClients(cfg)}
+	c.site = aws.New(c.clients, aws.Options{Landscape: o.Landscape, Region: region})
+	return c, nil
+}
+
+// environments are the one named, or all.
+func (c *Cloud) environments(name string) ([]landscape.Environment, error) {
+	if name == "" {
+		return c.Landscape.Environments, nil
+	}
+	e, err := c.environment(name)
+	return []landscape.Environment{e}, err
+}
+
+func (c *Cloud) environment(name string) (landscape.Environment, error) {
+	e, ok := c.Landscape.Environment(name)
+	if !ok {
+		return e, api.Fail(api.Missing, "the landscape declares no environment %q", name)
+	}
+	return e, nil
+}
+
+func (c *Cloud) service(name string) (landscape.Service, error) {
+	s, ok := c.Landscape.Service(name)
+	if !ok {
+		return s, api.Fail(api.Missing, "the landscape declares no service %q", name)
+	}
+	return s, nil
+}
+
+// fail gives an error of AWS or Terraform the code that decides the exit status.
+func fail(err error) error {
+	var f *api.Failure
+	switch {
+	case err == nil || errors.As(err, &f):
+		return err
+	case errors.Is(err, tofu.ErrBusy):
+		return &api.Failure{Code: api.Busy, Message: err.Error()}
+	case errors.Is(err, tofu.ErrProgram), errors.Is(err, tofu.ErrRoot), errors.Is(err, tofu.ErrEndpoint), errors.Is(err, tofu.ErrWhole):
+		return &api.Failure{Code: api.Usage, Message: err.Error()}
+	case errors.Is(err, tofu.ErrProtected):
+		return &api.Failure{Code: api.Refused, Message: err.Error()}
+	}
+	return aws.Explain(err)
+}

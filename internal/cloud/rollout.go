@@ -1,0 +1,203 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"godwit/internal/api"
+	"godwit/internal/fleet"
+	"godwit/internal/journal"
+	"godwit/internal/landscape"
+	"godwit/internal/plan"
+	"godwit/internal/rollout"
+)
+
+// How rollouts end, besides how their journal says they did.
+const (
+	outcomeUnchanged = "unchanged"
+	outcomeRefused   = "refused"
+)
+
+// Watch is how long a release is judged when nobody says: load balancers count
+// by the minute, and tell a minute later.
+const Watch = 5 * time.Minute
+
+// limits of a rollout's journal: instances take minutes, not seconds.
+var limits = journal.Limits{Undo: 20 * time.Minute, Finish: 40 * time.Minute, Grace: time.Minute,
+	Pause: time.Second, LongestPause: 30 * time.Second}
+
+func options(watch time.Duration) rollout.Options {
+	if watch == 0 {
+		watch = Watch
+	}
+	return rollout.Options{Watch: watch, Poll: min(15*time.Second, watch), Launch: 20 * time.Minute, Drain: 6 * time.Minute}
+}
+
+// Deploy rolls out an image of a service into one environment, or all in the
+// order they are declared; the first that is not done ends it.
+func (c *Cloud) Deploy(ctx context.Context, service, environment, digest string, watch time.Duration) ([]api.Rollout, error) {
+	s, err := c.service(service)
+	if err != nil {
+		return nil, err
+	}
+	return c.each(ctx, environment, func(e landscape.Environment) (api.Rollout, error) {
+		if err := c.fillEnv(ctx, e.Name, s); err != nil {
+			return api.Rollout{}, err
+		}
+		return c.rollout(ctx, e.Name, s.Name, watch, func(fleet.Release, *work) (fleet.Release, error) {
+			return fleet.Release{Environment: e.Name, Service: s.Name, Image: digest, Port: s.Port, Env: s.Env, Health: s.Health, Count: s.Scale.Min}, nil
+		})
+	})
+}
+
+// Rollback returns a service to an earlier release: the one numbered to, or with
+// 0 the last that served before the one that serves.
+func (c *Cloud) Rollback(ctx context.Context, service, environment string, to int, watch time.Duration) ([]api.Rollout, error) {
+	if _, err := c.service(service); err != nil {
+		return nil, err
+	}
+	return c.each(ctx, environment, func(e landscape.Environment) (api.Rollout, error) {
+		return c.rollout(ctx, e.Name, service, watch, func(live fleet.Release, w *work) (fleet.Release, error) {
+			return w.earlier(live, to)
+		})
+	})
+}
+
+// Resume finishes, or takes back, a rollout that its process did not end.
+func (c *Cloud) Resume(ctx context.Context, service, environment string) ([]api.Rollout, error) {
+	if _, err := c.service(service); err != nil {
+		return nil, err
+	}
+	var all []api.Rollout
+	_, err := c.each(ctx, environment, func(e landscape.Environment) (api.Rollout, error) {
+		var ended []api.Rollout
+		err := c.work(ctx, e.Name, service, func(ctx context.Context, w *work) (err error) {
+			ended, err = w.resume(ctx)
+			return err
+		})
+		all = append(all, ended...)
+		return api.Rollout{Outcome: outcomeUnchanged}, err
+	})
+	return all, err
+}
+
+// each does a rollout in one or all environments until one is not well.
+func (c *Cloud) each(ctx context.Context, environment string, do func(landscape.Environment) (api.Rollout, error)) ([]api.Rollout, error) {
+	environments, err := c.environments(environment)
+	if err != nil {
+		return nil, err
+	}
+	all := []api.Rollout{}
+	for _, e := range environments {
+		r, err := do(e)
+		if err != nil {
+			return all, fail(err)
+		}
+		all = append(all, r)
+		if r.Outcome != string(journal.Done) && r.Outcome != outcomeUnchanged {
+			break
+		}
+	}
+	return all, nil
+}
+
+// rollout takes the lease, ends what another began, and rolls out the release
+// that next names.
+func (c *Cloud) rollout(ctx context.Context, environment, service string, watch time.Duration,
+	next func(live fleet.Release, w *work) (fleet.Release, error)) (api.Rollout, error) {
+	var ended api.Rollout
+	err := c.work(ctx, environment, service, func(ctx context.Context, w *work) error {
+		if _, err := w.resume(ctx); err != nil {
+			return err
+		}
+		live, err := c.live(ctx, environment, service)
+		if err != nil {
+			return err
+		}
+		release, err := next(live, w)
+		if err != nil {
+			return err
+		}
+		if live.Number > 0 && plan.Same(release, live) {
+			ended = api.Rollout{Environment: environment, Service: service, From: live.Number, To: live.Number, Outcome: outcomeUnchanged}
+			return nil
+		}
+		if release.Number, err = w.number(ctx); err != nil {
+			return err
+		}
+		release.CreatedAt = time.Now().UTC()
+		ended, err = w.run(ctx, rollout.Plan{Environment: environment, Service: service, From: live, To: release, Options: options(watch)})
+		return err
+	})
+	return ended, err
+}
+
+// live is the release that serves now; Number 0 when there is none.
+func (c *Cloud) live(ctx context.Context, environment, service string) (fleet.Release, error) {
+	o, err := c.site.Observe(ctx, environment)
+	if err != nil {
+		return fleet.Release{}, err
+	}
+	i := slices.IndexFunc(o.Fleets, func(f fleet.Fleet) bool { return f.Service == service })
+	if i < 0 {
+		return fleet.Release{}, nil
+	}
+	live, _ := plan.Live(o.Fleets[i])
+	return live, nil
+}
+
+// fillEnv puts what the service takes from env.NAME into its secret.
+func (c *Cloud) fillEnv(ctx context.Context, environment string, s landscape.Service) error {
+	values, missing := map[string]string{}, ""
+	for _, v := range s.Env {
+		for _, ref := range v.Refs() {
+			if ref.Kind != "env" {
+				continue
+			}
+			value, ok := os.LookupEnv(ref.Name)
+			if !ok {
+				missing = ref.Name
+			}
+			values[ref.Name] = value
+		}
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	if missing != "" {
+		return api.Fail(api.Usage, "service %s needs env.%s, which is not set here: set it for this command; it goes into Secrets Manager", s.Name, missing)
+	}
+	_, err := c.site.FillServiceSecret(ctx, environment, s.Name, values)
+	return err
+}
+
+// ended says how a run came out. Being refused or undone is an outcome, not an
+// error; of the rest the resumed run is told.
+func ended(p rollout.Plan, outcome journal.Outcome, cause error) (api.Rollout, error) {
+	r := api.Rollout{Environment: p.Environment, Service: p.Service, From: p.From.Number, To: p.To.Number,
+		Outcome: string(outcome.Status), Steps: outcome.Steps}
+	var refused *rollout.RefusedError
+	switch {
+	case cause == nil:
+	case outcome.Status == "":
+		return r, cause // nothing was begun
+	case errors.As(cause, &refused) && outcome.Status == journal.Undone:
+		r.Outcome, r.Reason = outcomeRefused, refused.Reason
+	default:
+		r.Reason = cause.Error()
+	}
+	return r, nil
+}
+
+func planOf(payload json.RawMessage) (rollout.Plan, error) {
+	var p rollout.Plan
+	if err := json.Unmarshal(payload, &p); err != nil {
+		return p, fmt.Errorf("the journal's rollout cannot be read: %w", err)
+	}
+	return p, nil
+}

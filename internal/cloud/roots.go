@@ -1,0 +1,214 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"godwit/internal/api"
+	"godwit/internal/landscape"
+	"godwit/internal/site/aws/terraform"
+	"godwit/internal/site/aws/tofu"
+)
+
+// Rendered is what Render wrote.
+type Rendered struct {
+	Dir     string   `json:"dir"`
+	Roots   []string `json:"roots"`
+	Files   int      `json:"files"`
+	Changed []string `json:"changed"` // written or removed
+}
+
+// Render writes the landscape as Terraform into a directory. It needs no
+// credentials.
+func Render(l *landscape.Landscape, dir string) (Rendered, error) {
+	tree, err := terraform.Render(l)
+	if err != nil {
+		return Rendered{}, &api.Failure{Code: api.Usage, Message: err.Error()}
+	}
+	changed, err := tree.Write(dir)
+	if err != nil {
+		return Rendered{}, fmt.Errorf("rendering into %s: %w", dir, err)
+	}
+	return Rendered{Dir: dir, Roots: Roots(l), Files: len(tree), Changed: append([]string{}, changed...)}, nil
+}
+
+// Roots are all roots of a landscape, in the order in which they are applied.
+func Roots(l *landscape.Landscape) []string {
+	roots := []string{tofu.AccountRoot}
+	for _, e := range l.Environments {
+		roots = append(roots, tofu.EnvironmentRoot(e.Name))
+	}
+	return roots
+}
+
+// protected says whether a root must not be lost. The account, with the states
+// and the audit log of all, is.
+func (c *Cloud) protected(root string) bool {
+	if root == tofu.AccountRoot {
+		return true
+	}
+	return slices.ContainsFunc(c.Landscape.Environments, func(e landscape.Environment) bool {
+		return tofu.EnvironmentRoot(e.Name) == root && e.Protected
+	})
+}
+
+// Plan renders, asks AWS whether it can give what is declared, and plans a root.
+func (c *Cloud) Plan(ctx context.Context, dir, root string, o tofu.PlanOptions) (tofu.Saved, error) {
+	saved, err := c.plan(ctx, dir, root, o)
+	return saved, fail(err)
+}
+
+func (c *Cloud) plan(ctx context.Context, dir, root string, o tofu.PlanOptions) (tofu.Saved, error) {
+	if _, err := Render(c.Landscape, dir); err != nil {
+		return tofu.Saved{}, err
+	}
+	d, err := c.driver(ctx)
+	if err != nil {
+		return tofu.Saved{}, err
+	}
+	if !o.Destroy {
+		if err := c.preflight(ctx, root); err != nil {
+			return tofu.Saved{}, err
+		}
+	}
+	var saved tofu.Saved
+	err = c.Sink.Timed(root, "plan", func() (err error) {
+		saved, err = d.Plan(ctx, tofu.Root{Dir: dir, Name: root}, o)
+		return err
+	})
+	return saved, err
+}
+
+// preflight finds what a plan would show late, or not at all.
+func (c *Cloud) preflight(ctx context.Context, root string) error {
+	environment := ""
+	for _, e := range c.Landscape.Environments {
+		if tofu.EnvironmentRoot(e.Name) == root {
+			environment = e.Name
+		}
+	}
+	if environment == "" {
+		return nil
+	}
+	p := tofu.Preflight{Identity: sts.NewFromConfig(c.config), Offers: ec2.NewFromConfig(c.config),
+		Databases: rds.NewFromConfig(c.config), Region: c.config.Region}
+	findings, err := p.Check(ctx, c.Landscape, environment)
+	if err != nil {
+		return err
+	}
+	if findings.HasErrors() {
+		return &api.Failure{Code: api.Usage, Message: "AWS cannot give what the landscape declares", Findings: findings}
+	}
+	for _, f := range findings {
+		c.Sink.Note(root, "preflight", f.Summary+"; "+f.Mend)
+	}
+	return nil
+}
+
+// Reasons are why a plan wants approval; none: it does not.
+func (c *Cloud) Reasons(s tofu.Saved) []tofu.Reason {
+	return tofu.Guard(s.Summary, c.protected(s.Root.Name))
+}
+
+// Load reads the plan that was saved last for a root, or the one in a file.
+func (c *Cloud) Load(dir, root, file string) (tofu.Saved, error) {
+	saved, err := tofu.Load(tofu.Root{Dir: dir, Name: root}, file)
+	return saved, fail(err)
+}
+
+// Apply does what a saved plan says. hurry is as in tofu.ApplyOptions.
+func (c *Cloud) Apply(ctx context.Context, s tofu.Saved, hurry <-chan struct{}) (tofu.Result, error) {
+	d, err := c.driver(ctx)
+	if err != nil {
+		return tofu.Result{}, fail(err)
+	}
+	result, err := d.Apply(ctx, s, tofu.ApplyOptions{Hurry: hurry})
+	return result, fail(err)
+}
+
+// Attach follows an apply whose godwit ended before it.
+func (c *Cloud) Attach(ctx context.Context, dir, root string, hurry <-chan struct{}) (tofu.Result, error) {
+	d, err := c.driver(ctx)
+	if err != nil {
+		return tofu.Result{}, fail(err)
+	}
+	result, err := d.Attach(ctx, tofu.Root{Dir: dir, Name: root}, tofu.ApplyOptions{Hurry: hurry})
+	return result, fail(err)
+}
+
+// Unlock removes a lock that nobody holds any more.
+func (c *Cloud) Unlock(ctx context.Context, dir, root, id string) error {
+	d, err := c.driver(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	return fail(d.Unlock(ctx, tofu.Root{Dir: dir, Name: root}, id))
+}
+
+// Push saves a state that could not be saved when it was made.
+func (c *Cloud) Push(ctx context.Context, dir, root string) error {
+	d, err := c.driver(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	return fail(d.Push(ctx, tofu.Root{Dir: dir, Name: root}))
+}
+
+func (c *Cloud) driver(ctx context.Context) (*tofu.Driver, error) {
+	program, err := tofu.Find(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if err := program.Locking(); err != nil {
+		return nil, err
+	}
+	account, err := tofu.Identify(ctx, sts.NewFromConfig(c.config), c.Landscape.Name, c.config.Region)
+	if err != nil {
+		return nil, err
+	}
+	buckets := s3.NewFromConfig(c.config, func(o *s3.Options) { o.UsePathStyle = c.Endpoint != "" })
+	return &tofu.Driver{Program: program, State: &tofu.State{Account: account, Buckets: buckets},
+		Endpoint: c.Endpoint, Progress: c.progress()}, nil
+}
+
+// progress shows what Terraform does as what godwit does.
+func (c *Cloud) progress() func(tofu.Event) {
+	var mu sync.Mutex
+	states := map[tofu.Kind]string{tofu.Started: "begun", tofu.Done: "done", tofu.Failed: "failed", tofu.Warning: "note"}
+	return func(e tofu.Event) {
+		if e.Kind == tofu.Refreshing {
+			return // there are hundreds
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		state, known := states[e.Kind]
+		if !known {
+			state = "note"
+		}
+		step := string(e.Action)
+		if step == "" {
+			step = string(e.Kind)
+		}
+		scope := e.Address
+		if scope == "" {
+			scope = "terraform"
+		}
+		message := e.Text
+		if e.Kind == tofu.Still {
+			message = fmt.Sprintf("still at it after %s", e.Elapsed.Round(time.Second))
+		}
+		c.Sink.Event(api.Event{At: e.At, Scope: scope, Step: step, State: state, Message: message, MS: api.Milliseconds(e.Elapsed)})
+	}
+}
+
+// AccountFirst says whether an error means that the account has to be applied first.
+func AccountFirst(err error) bool { return errors.Is(err, tofu.ErrAccountFirst) }

@@ -1,0 +1,28 @@
+package pipeline
+
+import "fmt"
+
+// site is what differs between the places where environments run.
+type site struct {
+	name   string
+	bakes  bool     // images become machine images before they are deployed
+	deploy []string // the command that rolls out
+	probe  []string // further arguments of a probe
+	keys   []string // variables that hold credentials of the site
+}
+
+// Sites are the names of those that there are.
+func Sites() []string { return []string{"local", "aws"} }
+
+func siteOf(name string) (site, error) {
+	for _, s := range []site{
+		{name: "local", deploy: []string{"deploy"}},
+		{name: "aws", bakes: true, deploy: []string{"aws", "deploy"}, probe: []string{"--site", "aws"},
+			keys: []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}},
+	} {
+		if s.name == name {
+			return s, nil
+		}
+	}
+	return site{}, fmt.Errorf("%w: there is no site %q: take one of %v", ErrUsage, name, Sites())
+}

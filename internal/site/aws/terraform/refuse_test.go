@@ -1,0 +1,59 @@
+package terraform_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"godwit/internal/landscape"
+	"godwit/internal/site/aws/terraform"
+)
+
+// TestRefused: what cannot be on AWS is said before anything is rendered.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	peak := func(name, zone string) landscape.Peak {
+		return landscape.Peak{Name: name, Timezone: zone, From: landscape.TimeOfDay{Hour: 1}, Until: landscape.TimeOfDay{Hour: 2}, Min: 2}
+	}
+	for name, c := range map[string]struct {
+		change func(*landscape.Landscape)
+		says   []string
+	}{
+		"nothing said of AWS": {func(l *landscape.Landscape) { l.AWS = nil }, []string{"no block aws"}},
+		"the account's name":  {func(l *landscape.Landscape) { l.Environments[0].Name = "account" }, []string{"environment account", "call it something else"}},
+		"a name that AWS keeps": {func(l *landscape.Landscape) { l.Name = "internal-tools" },
+			[]string{"landscape internal-tools", `"internal"-`}},
+		"a database that RDS refuses": {func(l *landscape.Landscape) { l.Databases[0].Name = "a--b" }, []string{"database a--b"}},
+		"names that fall together": {func(l *landscape.Landscape) {
+			l.Environments[0].Name, l.Environments[1].Name = "test", "test-a"
+			l.Services[0].Name, l.Services[1].Name = "a-b", "b"
+			l.Services[0].Needs, l.Services[2].Needs, l.Ingresses = nil, nil, nil
+		}, []string{"service b of environment test-a", "service a-b of environment test", "bistro-test-a-b"}},
+		"peaks in two time zones": {func(l *landscape.Landscape) {
+			l.Services[0].Scale.Peaks = []landscape.Peak{peak("here", "Europe/Berlin"), peak("there", "Asia/Tokyo")}
+		}, []string{"service till", "here", "there", "Asia/Tokyo"}},
+		"code in a name":         {func(l *landscape.Landscape) { l.Services[0].Name = `x" {}` }, []string{"is no name"}},
+		"code in a need":         {func(l *landscape.Landscape) { l.Services[0].Needs[0].Name = "x.y" }, []string{"is no name"}},
+		"a landscape's new line": {func(l *landscape.Landscape) { l.Name = "a\nb" }, []string{"is no name"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := parse(t, bistro)
+			c.change(l)
+			tree, err := terraform.Render(l)
+			if err == nil || tree != nil {
+				t.Fatalf("rendered %d files, error %v", len(tree), err)
+			}
+			for _, s := range c.says {
+				if !strings.Contains(err.Error(), s) {
+					t.Errorf("%q does not say %q", err, s)
+				}
+			}
+		})
+	}
+	l := parse(t, bistro)
+	l.AWS = nil
+	if _, err := terraform.Render(l); !errors.Is(err, terraform.ErrNoAWS) {
+		t.Errorf("got %v", err)
+	}
+}
