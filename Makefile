@@ -8,7 +8,7 @@ RATE     ?= 300
 RUNS     ?= 20
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: build setup demo demos test test-isolation lint fuzz bench clean
+.PHONY: build setup tools demo demos test test-isolation lint fuzz bench clean
 
 build: ## the one binary
 	$(GO) build -o bin/godwit ./cmd/godwit
@@ -16,13 +16,16 @@ build: ## the one binary
 setup: build ## what the machine lacks: Postgres; says what else is missing
 	./bin/godwit setup
 
+tools: ## what only tests of the AWS site need: OpenTofu, moto, Packer, Maven, a newer Postgres
+	./scripts/aws-tools
+
 demo: setup ## the nonstop move, end to end
 	./bin/godwit demo --duration $(DURATION) --rate $(RATE) --rollback --report .
 
 demos: setup ## RUNS demos in a row, summed up
 	./scripts/demos $(RUNS) $(DURATION) $(RATE)
 
-test: setup ## everything; fails on a skip that .ci/skips does not expect
+test: setup tools ## everything; fails on a skip that .ci/skips does not expect
 	./scripts/gotest ./...
 
 test-isolation: setup ## what needs namespaces, for running as root and as an ordinary user
@@ -33,7 +36,8 @@ lint: ## formatting, vet, static analysis, and the build where Linux is not
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	GOOS=darwin $(GO) build -o /dev/null ./cmd/godwit
-	bash -n scripts/gotest scripts/demos .ci/run
+	$(GO) -C tools vet ./schemaprovider
+	bash -n scripts/gotest scripts/demos scripts/aws-tools .ci/run
 
 fuzz: ## every fuzz target for a minute
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 60s ./internal/landscape

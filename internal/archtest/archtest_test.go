@@ -77,7 +77,7 @@ func TestRulesBite(t *testing.T) {
 		"gateway imports store":     {"direction", "internal/gateway/a.go", imports("godwit/internal/store"), "must run without"},
 		"gateway imports site":      {"direction", "internal/gateway/client/a.go", imports("godwit/internal/site"), "must run without"},
 		"journal imports site":      {"direction", "internal/journal/a.go", imports("godwit/internal/site"), "survive every crash"},
-		"cli imports engine":        {"direction", "internal/cli/a.go", imports("godwit/internal/engine"), "another process"},
+		"cli imports engine":        {"direction", "internal/cli/a.go", imports("godwit/internal/engine"), "where no engine is needed"},
 		"rollout imports a site":    {"direction", "internal/rollout/a.go", imports("godwit/internal/site/local"), "through its contract"},
 		"migrate imports a site":    {"direction", "internal/migrate/postgres/a.go", imports("godwit/internal/site/local/postgres"), "through its contract"},
 		"fleet imports plan":        {"direction", "internal/fleet/a.go", imports("godwit/internal/plan"), "only the declared one"},

@@ -22,7 +22,7 @@ import (
 func newAWSApply(a *onAWS) *cobra.Command {
 	var roots rootFlags
 	var o planFlags
-	var approve bool
+	var approve, adopt, push bool
 	var from string
 	c := &cobra.Command{
 		Use:   "apply [DIR]",
@@ -45,6 +45,9 @@ what was not; 3 approval is wanted.`,
   godwit aws apply examples/bistro --env production --approve`,
 		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if adopt || push {
+				return awsFailure(a.recover(c, directory(args), &roots, o.options(false), adopt, push))
+			}
 			return awsFailure(a.apply(c, directory(args), &roots, o.options(false), from, c.Flags().Changed("plan"), approve))
 		},
 	}
@@ -52,6 +55,8 @@ what was not; 3 approval is wanted.`,
 	o.add(c)
 	c.Flags().StringVar(&from, "plan", "", "apply this saved plan; = for the one saved last")
 	c.Flags().BoolVar(&approve, "approve", false, "do it although data or traffic may be lost")
+	c.Flags().BoolVar(&adopt, "adopt", false, "take into the state what an apply made that was killed before it could write that down")
+	c.Flags().BoolVar(&push, "push", false, "save a state that could not be saved when it was made (errored.tfstate)")
 	return c
 }
 
@@ -146,6 +151,32 @@ func (a *onAWS) planToApply(c *cobra.Command, dir string, roots *rootFlags, o to
 	}
 	plan, err := cl.Load(tree(dir, roots.out), root, strings.TrimPrefix(from, "="))
 	return cl, plan, err
+}
+
+// recover mends the state of a root after an apply that ended badly.
+func (a *onAWS) recover(c *cobra.Command, dir string, roots *rootFlags, o tofu.PlanOptions, adopt, push bool) error {
+	cl, err := a.open(c.Context(), dir)
+	if err != nil {
+		return err
+	}
+	root, err := roots.root(cl.Landscape)
+	if err != nil {
+		return err
+	}
+	out := tree(dir, roots.out)
+	if push {
+		if err := cl.Push(c.Context(), out, root); err != nil {
+			return err
+		}
+	}
+	if !adopt {
+		return nil
+	}
+	saved, err := cl.Plan(c.Context(), out, root, o)
+	if err != nil || len(saved.Summary.Lost) == 0 {
+		return err
+	}
+	return cl.Adopt(c.Context(), out, root, saved.Summary.Lost, o)
 }
 
 // follow goes on with an apply whose godwit was killed.

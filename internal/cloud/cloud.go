@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -31,14 +32,15 @@ type Options struct {
 	State     string // godwit's state directory: images, what was rendered
 	Endpoint  tofu.Endpoint
 	Sink      api.Sink
+	Clients   *aws.Clients                                               // nil: those of AWS, or of the endpoint
+	Resolve   func(ctx context.Context, host string) (netip.Addr, error) // nil: the system's resolver
 }
 
 // Cloud is a landscape in one account and region.
 type Cloud struct {
 	Options
-	config  awssdk.Config
-	clients aws.Clients
-	site    *aws.Site
+	config awssdk.Config
+	site   *aws.Site
 }
 
 // Open reads the credentials as every tool for AWS does: environment, profile,
@@ -62,8 +64,12 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 	if other := os.Getenv("AWS_REGION"); other != "" && other != region {
 		o.Sink.Note("aws", "region", fmt.Sprintf("AWS_REGION is %s; the landscape is in %s, which counts", other, region))
 	}
-	c := &Cloud{Options: o, config: cfg, clients: aws.NewClients(cfg)}
-	c.site = aws.New(c.clients, aws.Options{Landscape: o.Landscape, Region: region})
+	clients := aws.NewClients(cfg)
+	if o.Clients != nil {
+		clients = *o.Clients
+	}
+	c := &Cloud{Options: o, config: cfg}
+	c.site = aws.New(clients, aws.Options{Landscape: o.Landscape, Region: region, Resolve: o.Resolve})
 	return c, nil
 }
 

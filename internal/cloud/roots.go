@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -34,11 +35,31 @@ func Render(l *landscape.Landscape, dir string) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, &api.Failure{Code: api.Usage, Message: err.Error()}
 	}
+	if err := undeclared(l, dir); err != nil {
+		return Rendered{}, err
+	}
 	changed, err := tree.Write(dir)
 	if err != nil {
 		return Rendered{}, fmt.Errorf("rendering into %s: %w", dir, err)
 	}
 	return Rendered{Dir: dir, Roots: Roots(l), Files: len(tree), Changed: append([]string{}, changed...)}, nil
+}
+
+// undeclared refuses to remove the root of an environment that is not declared
+// any more, when it was ever planned: what it made would belong to nobody.
+func undeclared(l *landscape.Landscape, dir string) error {
+	initialised, err := filepath.Glob(filepath.Join(dir, "environments", "*", ".terraform"))
+	if err != nil {
+		return err
+	}
+	for _, path := range initialised {
+		name := filepath.Base(filepath.Dir(path))
+		if _, ok := l.Environment(name); !ok {
+			return api.Fail(api.Refused, "environment %s is not declared any more, and what it has on AWS would belong to nobody: declare it again, run `godwit aws destroy --env %[1]s`, then remove %[2]s",
+				name, filepath.Dir(path))
+		}
+	}
+	return nil
 }
 
 // Roots are all roots of a landscape, in the order in which they are applied.
@@ -152,6 +173,16 @@ func (c *Cloud) Unlock(ctx context.Context, dir, root, id string) error {
 		return fail(err)
 	}
 	return fail(d.Unlock(ctx, tofu.Root{Dir: dir, Name: root}, id))
+}
+
+// Adopt takes into the state what an apply made that was cut off before it could
+// write that down; a plan lists it.
+func (c *Cloud) Adopt(ctx context.Context, dir, root string, lost []tofu.Lost, o tofu.PlanOptions) error {
+	d, err := c.driver(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	return fail(d.Adopt(ctx, tofu.Root{Dir: dir, Name: root}, lost, o))
 }
 
 // Push saves a state that could not be saved when it was made.

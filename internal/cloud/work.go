@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,14 +70,14 @@ func (c *Cloud) under(ctx context.Context, ledger *aws.Ledger, environment, serv
 	return do(ctx, w)
 }
 
-// holder names this process for people, and for the lease.
+// holder names who works, for people and for the lease.
 func holder() string {
 	name := "somebody"
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
 	host, _ := os.Hostname()
-	return fmt.Sprintf("%s@%s (process %d, since %s)", name, host, os.Getpid(), time.Now().UTC().Format(time.RFC3339Nano))
+	return fmt.Sprintf("%s@%s (process %d, since %s, %s)", name, host, os.Getpid(), time.Now().UTC().Format(time.RFC3339), rand.Text()[:6])
 }
 
 func (w *work) subject() string { return w.environment + "/" + w.service }

@@ -14,6 +14,7 @@ const (
 	standardInstance = "t3.small"
 	standardClass    = "db.t4g.medium"
 	standardStorage  = 50
+	mostStorage      = 16384
 	largestVPC       = 16 // AWS makes no larger network
 )
 
@@ -59,7 +60,7 @@ func (b *body) sizing(standard Sizing) Sizing {
 	s := Sizing{}
 	s.Instance, _ = b.match("instance", standard.Instance, instanceType, "an EC2 instance type")
 	s.Database, _ = b.match("database", standard.Database, classType, "an RDS instance class")
-	s.Storage, _ = b.number("storage", standard.Storage, 20, 65536)
+	s.Storage, _ = b.number("storage", standard.Storage, 20, mostStorage)
 	nat, at := b.text("nat", string(standard.NAT))
 	if nat != "" && !slices.Contains(nats, nat) {
 		b.must(at, "nat", "one of "+quotedList(nats))

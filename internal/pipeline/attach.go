@@ -93,6 +93,7 @@ func (r *Run) outcome(u Unit, own *hireling) (Result, error) {
 // hireling is a worker that this process has started.
 type hireling struct {
 	process *os.Process
+	number  int // of its attempt
 	ended   chan struct{}
 	errors  string // file
 }
@@ -106,7 +107,7 @@ func (r *Run) hire(u Unit, number int) (*hireling, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &hireling{ended: make(chan struct{}), errors: r.unitFile(u, "worker.err")}
+	h := &hireling{number: number, ended: make(chan struct{}), errors: r.unitFile(u, "worker.err")}
 	complaints, err := os.OpenFile(h.errors, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
@@ -140,6 +141,14 @@ func (h *hireling) complaint(otherwise string) string {
 	return otherwise
 }
 
+// attempt is the first one that is worth showing.
+func (h *hireling) attempt() int {
+	if h == nil {
+		return 0
+	}
+	return h.number
+}
+
 func (h *hireling) gone() bool {
 	if h == nil {
 		return true
@@ -154,7 +163,7 @@ func (h *hireling) gone() bool {
 
 // follow shows the log of a unit until nobody works on it any more.
 func (r *Run) follow(ctx context.Context, u Unit, own *hireling, watch Watch) error {
-	show := &tail{path: r.unitFile(u, "log"), lines: lineCutter{line: func(text string) {
+	show := &tail{path: r.unitFile(u, "log"), from: own.attempt(), lines: lineCutter{line: func(text string) {
 		watch(Event{Unit: u, Moment: Line, Text: text})
 	}}}
 	defer show.close()
@@ -192,6 +201,7 @@ func (r *Run) follow(ctx context.Context, u Unit, own *hireling, watch Watch) er
 type tail struct {
 	path   string
 	file   *os.File
+	from   int // attempts before it are of no interest
 	number int
 	at     int64
 	lines  lineCutter
@@ -201,7 +211,7 @@ func (t *tail) more(a attempt) error {
 	if t.number < a.Number {
 		t.number, t.at = a.Number, a.Log
 	}
-	if t.number == 0 {
+	if t.number == 0 || t.number < t.from {
 		return nil
 	}
 	if t.file == nil {

@@ -14,7 +14,8 @@ import (
 // workers go on; resuming attaches to them, and no command has run twice.
 func TestKilledInEachStage(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"build-menu", "bake-till", "deploy-till-test", "probe-tills-test", "deploy-menu-production"} {
+	for key, unit := range map[string]string{"build-menu": "build/menu", "bake-till": "bake/till", "deploy-till-test": "deploy-test/till",
+		"probe-tills-test": "smoke", "deploy-menu-production": "production/menu"} {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
 			th := newTheatre(t)
@@ -27,21 +28,26 @@ func TestKilledInEachStage(t *testing.T) {
 			if s := th.status(r); s != Running {
 				t.Errorf("without its runner it is %s", s)
 			}
-			ended, said := make(chan error), make(chan string, 100)
+			ended, attached, seen := make(chan error), make(chan struct{}), make(chan string, 1)
 			go func() {
-				ended <- r.Drive(t.Context(), Drive{Approve: true, Watch: func(e Event) { said <- fmt.Sprint(e.Moment, " ", e.Text) }})
+				ended <- r.Drive(t.Context(), Drive{Approve: true, Watch: func(e Event) {
+					switch {
+					case e.Moment == Attached && e.Unit.Name() == unit:
+						close(attached)
+					case e.Text == "what it said":
+						seen <- e.Unit.Name()
+					}
+				}})
 			}()
+			<-attached
 			th.release(key)
 			if err := <-ended; err != nil {
 				t.Fatal(err)
 			}
-			close(said)
-			var seen []string
-			for s := range said {
-				seen = append(seen, s)
-			}
-			if all := strings.Join(seen, "\n"); !strings.Contains(all, "attached") || !strings.Contains(all, "what it said") {
-				t.Errorf("it saw\n%s", all)
+			select {
+			case <-seen:
+			default:
+				t.Error("what it wrote afterwards was not seen")
 			}
 			th.onceEach()
 		})
@@ -84,11 +90,14 @@ func TestKilledAnywhere(t *testing.T) {
 	for _, workers := range []bool{false, true} {
 		t.Run(fmt.Sprintf("workers %v", workers), func(t *testing.T) {
 			t.Parallel()
-			stride, kills := 1, 0
-			if testing.Short() {
-				stride = 5
+			first, stride, kills := 1, 2, 0
+			if workers {
+				first = 2
 			}
-			for at := 1; ; at += stride {
+			if testing.Short() {
+				stride = 8
+			}
+			for at := first; ; at += stride {
 				th := newTheatre(t)
 				r := th.begin("aws", wholePipeline())
 				if !th.killAt(r, at, workers) {
@@ -116,7 +125,7 @@ func TestKilledAnywhere(t *testing.T) {
 				}
 				th.nothingRuns()
 			}
-			if kills < 20/stride {
+			if kills < 16/stride {
 				t.Errorf("only %d kills", kills)
 			}
 		})
@@ -135,12 +144,19 @@ func (th *theatre) killAt(r *Run, n int, workers bool) bool {
 		}
 	}
 	_ = runner.Process.Kill() // it may have ended by itself
+	_ = runner.Wait()         // it was killed
 	if workers {
-		for _, pid := range th.processes() {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+		th.soon(func() error {
+			left := th.processes()
+			for _, pid := range left {
+				_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by itself
+			}
+			if len(left) > 0 {
+				return fmt.Errorf("processes %v live on", left)
+			}
+			return nil
+		})
 	}
-	_ = runner.Wait() // it was killed
 	return true
 }
 

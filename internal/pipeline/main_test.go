@@ -137,7 +137,7 @@ func note(scene, line string) error {
 	return errors.Join(err, f.Close())
 }
 
-// stageSet is a state directory with a scene for the played commands.
+// theatre is a state directory with a scene for the played commands.
 type theatre struct {
 	testing.TB
 	state, dir string

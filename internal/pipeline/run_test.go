@@ -142,8 +142,14 @@ func TestFailure(t *testing.T) {
 				t.Errorf("the log ends with %q, %v", tail, err)
 			}
 			th.remove(c.key + ".exit")
+			th.remove(c.key + ".say")
 			before := len(th.calls("end "))
-			if err := r.Drive(t.Context(), Drive{Approve: true}); err != nil {
+			err = r.Drive(t.Context(), Drive{Approve: true, Watch: func(e Event) {
+				if strings.Contains(e.Text, "the reason is this") {
+					t.Errorf("the log of the attempt that failed is shown again by %s", e.Unit.Name())
+				}
+			}})
+			if err != nil {
 				t.Fatal(err)
 			}
 			all := th.calls("end ")
@@ -415,5 +421,48 @@ func TestNames(t *testing.T) {
 	}
 	if _, err := Open(th.state).Get("../../etc"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestQueue: where an engine does one rollout at a time, units wait for each
+// other, and one that waits can be ended; elsewhere they do not wait.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	for site, waits := range map[string]bool{"local": true, "aws": false} {
+		t.Run(site, func(t *testing.T) {
+			t.Parallel()
+			th := newTheatre(t)
+			th.hold("deploy-till-test")
+			th.hold("deploy-menu-test")
+			r := th.begin(site, wholePipeline())
+			ctx, cancel := context.WithCancel(t.Context())
+			waiting, ended := make(chan string, 10), make(chan error)
+			go func() {
+				ended <- r.Drive(ctx, Drive{Approve: true, Watch: func(e Event) {
+					if strings.HasPrefix(e.Text, "waits for its turn") {
+						waiting <- e.Unit.Service
+					}
+				}})
+			}()
+			if !waits {
+				th.soon(func() error { return errors.Join(th.isHeld("deploy-till-test"), th.isHeld("deploy-menu-test")) })
+				cancel()
+				<-ended
+				return
+			}
+			<-waiting
+			th.began("deploy", 1)
+			if n := len(th.calls("begin deploy")); n != 1 {
+				t.Errorf("%d rollouts at once", n)
+			}
+			cancel()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+			th.nothingRuns()
+			if n := len(th.calls("begin deploy")); n != 1 {
+				t.Errorf("the one that waited has begun all the same")
+			}
+		})
 	}
 }

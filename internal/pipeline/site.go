@@ -6,6 +6,7 @@ import "fmt"
 type site struct {
 	name   string
 	bakes  bool     // images become machine images before they are deployed
+	queues bool     // its engine does one rollout at a time, and refuses a second
 	deploy []string // the command that rolls out
 	probe  []string // further arguments of a probe
 	keys   []string // variables that hold credentials of the site
@@ -16,7 +17,7 @@ func Sites() []string { return []string{"local", "aws"} }
 
 func siteOf(name string) (site, error) {
 	for _, s := range []site{
-		{name: "local", deploy: []string{"deploy"}},
+		{name: "local", queues: true, deploy: []string{"deploy"}},
 		{name: "aws", bakes: true, deploy: []string{"aws", "deploy"}, probe: []string{"--site", "aws"},
 			keys: []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}},
 	} {

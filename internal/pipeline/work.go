@@ -145,9 +145,34 @@ func (r *Run) execute(ctx context.Context, u Unit, out io.Writer) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %s", limit))
 		defer cancel()
 	}
+	release, err := r.queue(ctx, u, out)
+	if err != nil {
+		return err
+	}
+	defer release()
 	cmd := exec.Command(name, c.args...)
 	cmd.Dir, cmd.Env, cmd.SysProcAttr = c.dir, r.environment(u), follows()
 	return conduct(ctx, cmd, out)
+}
+
+// queue waits for its turn to deploy where only one rollout goes at a time.
+func (r *Run) queue(ctx context.Context, u Unit, out io.Writer) (release func() error, err error) {
+	place, err := siteOf(r.Site)
+	if err != nil || !place.queues || r.Pipeline.Stages[u.Stage].Deploy == "" {
+		return func() error { return nil }, err
+	}
+	for said := false; ; said = true {
+		release, err := claimNow(filepath.Join(r.runs.dir(), "rollout.lock"), u.Name(), false)
+		if !errors.Is(err, ErrBusy) {
+			return release, err
+		}
+		if !said {
+			fmt.Fprintln(out, "waits for its turn: site", place.name, "does one rollout at a time")
+		}
+		if pause(ctx, look); ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // conduct runs a command to its end, or to that of ctx.

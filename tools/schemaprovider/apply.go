@@ -76,7 +76,7 @@ func (s *server) read(kind string, b *block, prior cty.Value) (cty.Value, error)
 	if !ok {
 		return cty.NullVal(b.object()), nil
 	}
-	return fromJSON(found.State, b.object())
+	return b.fromJSON(found.State)
 }
 
 // key is where the world keeps a resource.

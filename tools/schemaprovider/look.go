@@ -159,7 +159,7 @@ func statement(v cty.Value) map[string]any {
 		"actions": "Action", "not_actions": "NotAction", "resources": "Resource", "not_resources": "NotResource",
 	} {
 		if list := texts(v.GetAttr(from)); len(list) > 0 {
-			out[to] = oneOrMany(list)
+			out[to] = oneOrMany(falling(list))
 		}
 	}
 	for from, to := range map[string]string{"principals": "Principal", "not_principals": "NotPrincipal"} {
@@ -195,10 +195,15 @@ func principals(of cty.Value) any {
 	}
 	out := map[string]any{}
 	for kind, ids := range all {
-		slices.Sort(ids)
-		out[kind] = oneOrMany(ids)
+		out[kind] = oneOrMany(falling(ids))
 	}
 	return out
+}
+
+// falling is the order in which the real one writes what is a set.
+func falling(list []string) []string {
+	slices.SortFunc(list, func(a, b string) int { return strings.Compare(b, a) })
+	return list
 }
 
 func texts(v cty.Value) []string {

@@ -30,8 +30,9 @@ const (
 	// worldVariable names the directory that what is created is kept in.
 	worldVariable = "GODWIT_SCHEMA_PROVIDER_WORLD"
 	// typesVariable names the only resources and data sources that are offered,
-	// separated by commas: OpenTofu reads the whole schema for each command, and a
-	// small one is read ten times as fast. Unset, all are.
+	// separated by commas, and the blocks that are omitted otherwise (see omitted):
+	// OpenTofu reads the whole schema for each command, and a small one is read ten
+	// times as fast. Unset, all are.
 	typesVariable = "GODWIT_SCHEMA_PROVIDER_TYPES"
 )
 

@@ -26,6 +26,7 @@ type providerSchema struct {
 
 type lazyBlock struct {
 	raw   []byte
+	omit  []string
 	parse sync.Once
 	block *block
 }
@@ -67,7 +68,7 @@ func readSchema(gz []byte, only map[string]bool) (*providerSchema, error) {
 	for line := range bytes.Lines(text) {
 		kind, rest, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
 		name, raw, _ := bytes.Cut(rest, []byte(" "))
-		b := &lazyBlock{raw: raw}
+		b := &lazyBlock{raw: raw, omit: omitted(string(name), only)}
 		switch string(kind) {
 		case "version":
 			schema.version = string(rest)
@@ -90,6 +91,21 @@ func keep(in map[string]*lazyBlock, name string, b *lazyBlock, only map[string]b
 	}
 }
 
+// omitted are blocks within a resource that are not offered unless they are named:
+// the statements of WAF rules hold each other three deep, and OpenTofu goes through
+// the type of it all for each value.
+func omitted(name string, only map[string]bool) (omit []string) {
+	if len(only) == 0 || !strings.HasPrefix(name, "aws_wafv2_") {
+		return nil
+	}
+	for _, holder := range []string{"and_statement", "or_statement", "not_statement"} {
+		if !only[holder] {
+			omit = append(omit, holder)
+		}
+	}
+	return omit
+}
+
 // get parses the block. It was written by a program: one that can't be parsed is a
 // fault in the build, not in what a user wrote.
 func (l *lazyBlock) get() *block {
@@ -98,9 +114,19 @@ func (l *lazyBlock) get() *block {
 		if err := json.Unmarshal(l.raw, l.block); err != nil {
 			panic(fmt.Sprintf("schema: %v", err))
 		}
+		l.block.without(l.omit)
 		l.block.prepare()
 	})
 	return l.block
+}
+
+func (b *block) without(names []string) {
+	for _, name := range names {
+		delete(b.Blocks, name)
+	}
+	for _, n := range b.Blocks {
+		n.block.without(names)
+	}
 }
 
 func (b *block) prepare() {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov5"
@@ -99,7 +98,7 @@ func (s *server) UpgradeResourceState(_ context.Context, r *tfprotov5.UpgradeRes
 	b, err := s.resource(r.TypeName)
 	if err == nil && r.RawState != nil {
 		var v cty.Value
-		if v, err = fromJSON(r.RawState.JSON, b.object()); err == nil {
+		if v, err = b.fromJSON(r.RawState.JSON); err == nil {
 			out.UpgradedState, err = encode(v, b.object())
 		}
 	}
@@ -220,27 +219,4 @@ func encode(v cty.Value, t cty.Type) (*tfprotov5.DynamicValue, error) {
 		return nil, err
 	}
 	return &tfprotov5.DynamicValue{MsgPack: raw}, nil
-}
-
-// fromJSON reads an object, and takes what it lacks for null: a state that an
-// older schema wrote, or one that a test wrote by hand.
-func fromJSON(raw []byte, t cty.Type) (cty.Value, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &members); err != nil {
-		return cty.NilVal, err
-	}
-	out := map[string]cty.Value{}
-	for name, kind := range t.AttributeTypes() {
-		out[name] = cty.NullVal(kind)
-		member, ok := members[name]
-		if !ok {
-			continue
-		}
-		v, err := ctyjson.Unmarshal(member, kind)
-		if err != nil {
-			return cty.NilVal, fmt.Errorf("%s: %w", name, err)
-		}
-		out[name] = v
-	}
-	return cty.ObjectVal(out), nil
 }

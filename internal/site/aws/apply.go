@@ -26,7 +26,7 @@ func (s *Site) Apply(ctx context.Context, l *landscape.Landscape, environment st
 		return fmt.Errorf("landscape %q on the site of landscape %q: %w", l.Name, name, site.ErrInvalid)
 	}
 	if s.options.Provisioner == nil {
-		return fmt.Errorf("this site was opened without Terraform: run `godwit aws apply %s`: %w", environment, site.ErrUnsupported)
+		return fmt.Errorf("this site was opened without Terraform: run `godwit aws apply --env %s`: %w", environment, site.ErrUnsupported)
 	}
 	if err := s.options.Provisioner.Apply(ctx, l, environment); err != nil {
 		return fmt.Errorf("applying environment %s: %w", environment, err)
@@ -79,13 +79,13 @@ func (v *deployment) complete(l *landscape.Landscape) error {
 	for _, face := range faces {
 		for _, p := range v.places {
 			if !slices.ContainsFunc(p.targetGroups, func(g targetGroup) bool { return g.face == face }) {
-				return fmt.Errorf("Auto Scaling group %s has no target group %s, half of it was applied: run `godwit aws apply %s` again",
+				return fmt.Errorf("Auto Scaling group %s has no target group %s, half of it was applied: run `godwit aws apply --env %s` again",
 					p.name, v.scope.TargetGroup(v.service, face, p.colour), v.scope.Environment)
 			}
 		}
 	}
 	if len(v.targetGroups()) > 0 && len(v.rules) == 0 {
-		return fmt.Errorf("no rule of a load balancer forwards to the target groups of %s, half of it was applied: run `godwit aws apply %s` again",
+		return fmt.Errorf("no rule of a load balancer forwards to the target groups of %s, half of it was applied: run `godwit aws apply --env %s` again",
 			v, v.scope.Environment)
 	}
 	return nil

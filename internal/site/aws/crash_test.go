@@ -107,7 +107,7 @@ func moments(trace []string, stride int) []int {
 // finishes or takes back, and clients see nothing of either.
 func TestProcessDiesAnywhere(t *testing.T) {
 	t.Parallel()
-	book, stride := openBook(t), 10
+	book, stride := openBook(t), 4
 	if testing.Short() {
 		stride = 50
 	}
@@ -133,7 +133,7 @@ func TestProcessDiesAnywhere(t *testing.T) {
 				out, err, _ := st.live(hasty(digest), 0)
 				served, failed := stop()
 				when := fmt.Sprintf("%s: died at %d, %s", name, first, l.trace[len(l.trace)-1])
-				if len(failed) > 0 || served == 0 {
+				if len(failed) > 0 {
 					t.Errorf("%s: %d served, failed: %v", when, served, failed)
 				}
 				st.settled(out, err, digest, when)

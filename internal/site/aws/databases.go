@@ -87,7 +87,7 @@ func (s *Site) Database(ctx context.Context, environment, database string) (site
 		return site.DatabaseAccess{}, explain("looking for database "+database+" of "+environment, err)
 	}
 	if len(out.DBInstances) == 0 {
-		return site.DatabaseAccess{}, fmt.Errorf("database %s of %s is not on AWS: run `godwit aws apply %s`: %w", database, environment, environment, site.ErrNotFound)
+		return site.DatabaseAccess{}, fmt.Errorf("database %s of %s is not on AWS: run `godwit aws apply --env %s`: %w", database, environment, environment, site.ErrNotFound)
 	}
 	i := out.DBInstances[0]
 	if i.Endpoint == nil || i.MasterUserSecret == nil {

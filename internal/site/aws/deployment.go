@@ -39,7 +39,7 @@ func (s *Site) deployment(ctx context.Context, environment, service string) (*de
 		if _, err := s.vpc(ctx, scope); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("service %s in environment %s is not on AWS: declare it, then `godwit aws apply %s`: %w",
+		return nil, fmt.Errorf("service %s in environment %s is not on AWS: declare it, then `godwit aws apply --env %s`: %w",
 			service, environment, environment, site.ErrNotFound)
 	}
 	v, err := s.assemble(ctx, scope, service, all)
@@ -65,7 +65,7 @@ func (s *Site) assemble(ctx context.Context, scope convention.Scope, service str
 		}
 	}
 	if len(v.places) != len(convention.Colours) {
-		return nil, fmt.Errorf("of service %s there is %d of the Auto Scaling groups %s and %s, half of it was applied: run `godwit aws apply %s`",
+		return nil, fmt.Errorf("of service %s there is %d of the Auto Scaling groups %s and %s, half of it was applied: run `godwit aws apply --env %s`",
 			v, len(v.places), scope.Group(service, convention.Blue), scope.Group(service, convention.Green), scope.Environment)
 	}
 	all, err := s.targetGroups(ctx, scope, service, arns)

@@ -3,6 +3,8 @@ package aws
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"godwit/internal/site"
 	"godwit/internal/site/aws/convention"
@@ -23,23 +25,19 @@ func (s *Site) Drain(ctx context.Context, environment, service string, release i
 	if err := s.freeze(ctx, p); err != nil {
 		return err
 	}
-	for _, g := range p.targetGroups {
-		if err := s.letGo(ctx, g); err != nil {
-			return err
-		}
-	}
 	open := ""
 	err = s.wait(ctx, func() (bool, error) {
 		open = ""
-		h, err := s.health(ctx, p)
-		for name, targets := range h {
-			for id, t := range targets {
-				if t.draining() {
-					open = fmt.Sprintf("%s has requests in flight with %s", name, id)
-				}
+		for _, g := range p.targetGroups {
+			left, err := s.letGo(ctx, g)
+			if err != nil {
+				return false, err
+			}
+			if len(left) > 0 {
+				open = fmt.Sprintf("%s has requests in flight with %s", g.name, strings.Join(left, ", "))
 			}
 		}
-		return open == "", err
+		return open == "", nil
 	})
 	if err != nil && open != "" {
 		err = fmt.Errorf("%s: %w", open, err)
@@ -47,19 +45,23 @@ func (s *Site) Drain(ctx context.Context, environment, service string, release i
 	return err
 }
 
-// letGo deregisters whatever a target group still sends requests to.
-func (s *Site) letGo(ctx context.Context, g targetGroup) error {
+// letGo deregisters whatever a target group still sends requests to, and says
+// which of its targets are not gone. That one is seen to drain is not waited for:
+// what AWS says may be from before it was let go.
+func (s *Site) letGo(ctx context.Context, g targetGroup) (left []string, err error) {
 	targets, err := s.targets(ctx, g)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var ids []string
+	var registered []string
 	for id, t := range targets {
+		left = append(left, id)
 		if !t.draining() {
-			ids = append(ids, id)
+			registered = append(registered, id)
 		}
 	}
-	return s.deregister(ctx, g, ids)
+	slices.Sort(left)
+	return left, s.deregister(ctx, g, registered)
 }
 
 // Retire implements site.Site: the group is emptied, each instance ends when the

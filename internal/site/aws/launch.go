@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
 	"godwit/internal/fleet"
 	"godwit/internal/site"
 	"godwit/internal/site/aws/convention"
@@ -275,16 +277,18 @@ func (l *launching) ended() error {
 }
 
 // enrol registers members with the target groups that they were drained from.
+// One that has ended, and that Auto Scaling does not know of yet, is left to it.
 func (l *launching) enrol(ctx context.Context, h health) error {
 	for _, g := range l.place.targetGroups {
-		var ids []string
 		for _, m := range l.group.members {
-			if t, ok := h[g.name][m.id]; m.lifecycle == "InService" && (!ok || t.draining()) {
-				ids = append(ids, m.id)
+			t, ok := h[g.name][m.id]
+			if ok && !t.draining() || m.lifecycle != "InService" || !m.healthy {
+				continue
 			}
-		}
-		if err := l.site.register(ctx, g, ids); err != nil {
-			return err
+			var ended *types.InvalidTargetException
+			if err := l.site.register(ctx, g, m.id); err != nil && !errors.As(err, &ended) {
+				return err
+			}
 		}
 	}
 	return nil

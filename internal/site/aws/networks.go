@@ -25,7 +25,7 @@ func (s *Site) vpc(ctx context.Context, scope convention.Scope) (netip.Prefix, e
 	}
 	switch len(out.Vpcs) {
 	case 0:
-		return netip.Prefix{}, fmt.Errorf("environment %s of %s is not on AWS in %s: check the region, or make it: `godwit aws apply %s`: %w",
+		return netip.Prefix{}, fmt.Errorf("environment %s of %s is not on AWS in %s: check the region, or make it: `godwit aws apply --env %s`: %w",
 			scope.Environment, scope.Landscape, s.options.Region, scope.Environment, site.ErrNotFound)
 	case 1:
 	default:

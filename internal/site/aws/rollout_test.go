@@ -295,4 +295,3 @@ func TestRolloutSlow(t *testing.T) {
 		st.whole(1, good, "slow")
 	})
 }
-

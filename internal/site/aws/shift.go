@@ -111,7 +111,7 @@ func (s *Site) reweigh(ctx context.Context, v *deployment, wanted map[convention
 		return s.keepWeights(ctx, v, wanted)
 	}
 	if len(v.rules) == 0 {
-		return fmt.Errorf("no rule of a load balancer forwards to the target groups of %s, half of it was applied: run `godwit aws apply %s`: %w",
+		return fmt.Errorf("no rule of a load balancer forwards to the target groups of %s, half of it was applied: run `godwit aws apply --env %s`: %w",
 			v, v.scope.Environment, site.ErrInvalid)
 	}
 	done := 0

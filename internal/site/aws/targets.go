@@ -92,12 +92,9 @@ func (t target) draining() bool {
 	return t.state == types.TargetHealthStateEnumDraining || t.state == types.TargetHealthStateEnumUnhealthyDraining
 }
 
-func (s *Site) register(ctx context.Context, g targetGroup, ids []string) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	_, err := s.clients.LoadBalancing.RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: &g.arn, Targets: descriptions(ids)})
-	return explain(fmt.Sprintf("registering %s with %s", strings.Join(ids, ", "), g.name), err)
+func (s *Site) register(ctx context.Context, g targetGroup, id string) error {
+	_, err := s.clients.LoadBalancing.RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: &g.arn, Targets: descriptions([]string{id})})
+	return explain(fmt.Sprintf("registering %s with %s", id, g.name), err)
 }
 
 func (s *Site) deregister(ctx context.Context, g targetGroup, ids []string) error {

@@ -122,7 +122,8 @@ func (c *Cloud) room(kind, zone string) string {
 func (c *Cloud) machine(g *group, s *subnet) *instance {
 	v := g.template.version(g.version)
 	i := &instance{id: c.new("i"), kind: string(v.data.InstanceType), image: c.ec2.images[aws.ToString(v.data.ImageId)], subnet: s.id, zone: s.zone,
-		address: s.address(), template: g.template, version: v.number, launched: c.now, tags: tags{"aws:autoscaling:groupName": g.name},
+		address: s.address(), template: g.template, version: v.number, launched: c.now, tags: tags{"aws:autoscaling:groupName": g.name,
+			"aws:ec2launchtemplate:id": g.template.id, "aws:ec2launchtemplate:version": g.version},
 		state: types.InstanceStateNamePending, group: g, lifecycle: asgtypes.LifecycleStatePending}
 	i.userData, _ = base64.StdEncoding.DecodeString(aws.ToString(v.data.UserData)) // checked when the version was made
 	for k, t := range g.tags {

@@ -74,10 +74,11 @@ func (c *Cloud) check(tg *targetGroup, t *target) {
 // judged: a new target needs one check that passes; any other as many in a row as
 // its group says.
 func (c *Cloud) judged(tg *targetGroup, t *target, passes bool) {
+	initial := t.state == types.TargetHealthStateEnumInitial
 	switch {
-	case t.state == types.TargetHealthStateEnumInitial && passes:
+	case initial && passes:
 		t.streak = tg.healthy
-	case passes == (t.state == types.TargetHealthStateEnumHealthy):
+	case !initial && passes == (t.state == types.TargetHealthStateEnumHealthy):
 		t.streak = 0
 		return
 	default:
@@ -88,7 +89,7 @@ func (c *Cloud) judged(tg *targetGroup, t *target, passes bool) {
 		t.state, t.reason, t.streak = types.TargetHealthStateEnumHealthy, "", 0
 	case !passes && t.streak >= tg.unhealthy:
 		t.state, t.reason, t.streak = types.TargetHealthStateEnumUnhealthy, types.TargetHealthReasonEnumFailedHealthChecks, 0
-	case t.state == types.TargetHealthStateEnumInitial:
+	case initial:
 		t.reason = types.TargetHealthReasonEnumInitialHealthChecking
 	}
 }

@@ -184,6 +184,11 @@ func (s *scene) listener(ctx context.Context, name string, port int32, actions [
 
 func (s *scene) group(ctx context.Context, service string, c convention.Colour, targetGroups []string) error {
 	name := s.Group(service, c)
+	// Looked for first: moto would make it anew, and forget its instances.
+	there, err := s.AutoScaling.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
+	if err != nil || len(there.AutoScalingGroups) > 0 {
+		return err
+	}
 	in := &autoscaling.CreateAutoScalingGroupInput{AutoScalingGroupName: &name, MinSize: aws.Int32(0), MaxSize: aws.Int32(0), DesiredCapacity: aws.Int32(0),
 		LaunchTemplate:    &astypes.LaunchTemplateSpecification{LaunchTemplateName: aws.String(s.LaunchTemplate(service)), Version: aws.String("1")},
 		VPCZoneIdentifier: aws.String(strings.Join(s.subnets, ",")), HealthCheckType: aws.String("ELB"), HealthCheckGracePeriod: aws.Int32(120), TargetGroupARNs: targetGroups}
@@ -192,9 +197,9 @@ func (s *scene) group(ctx context.Context, service string, c convention.Colour, 
 			ResourceId: &name, ResourceType: aws.String("auto-scaling-group")})
 	}
 	if _, err := s.AutoScaling.CreateAutoScalingGroup(ctx, in); err != nil {
-		return unless(err, "AlreadyExists")
+		return err
 	}
-	_, err := s.AutoScaling.PutLifecycleHook(ctx, &autoscaling.PutLifecycleHookInput{AutoScalingGroupName: &name, LifecycleHookName: aws.String(convention.DrainHook),
+	_, err = s.AutoScaling.PutLifecycleHook(ctx, &autoscaling.PutLifecycleHookInput{AutoScalingGroupName: &name, LifecycleHookName: aws.String(convention.DrainHook),
 		LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_TERMINATING"), HeartbeatTimeout: aws.Int32(300), DefaultResult: aws.String("CONTINUE")})
 	return err
 }

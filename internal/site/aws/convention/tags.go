@@ -1,11 +1,12 @@
 package convention
 
-// Tags. Terraform puts Landscape and Environment on everything, Service and
-// Colour on what belongs to one; a bake and a rollout add theirs.
+// Tags. Terraform puts Landscape and Environment on everything, Service, Database
+// and Colour on what belongs to one; a bake and a rollout add theirs.
 const (
 	TagLandscape   = "godwit:landscape"
 	TagEnvironment = "godwit:environment"
 	TagService     = "godwit:service"
+	TagDatabase    = "godwit:database"
 	TagColour      = "godwit:colour"
 
 	// On AMIs and their snapshots.

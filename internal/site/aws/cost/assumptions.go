@@ -9,6 +9,7 @@ import (
 type Assumptions struct {
 	Hours        float64 `json:"hours"`         // of a month
 	Requests     float64 `json:"requests"`      // from outside, per second and instance behind an ingress, on average
+	Blocked      float64 `json:"blocked"`       // share of them that the shield stops or counts, and logs
 	Kilobytes    float64 `json:"kilobytes"`     // of an answer
 	LCUs         float64 `json:"lcus"`          // capacity units of a load balancer, on average
 	LogGB        float64 `json:"log_gb"`        // that an instance or a database logs in a month
@@ -29,7 +30,7 @@ type Assumptions struct {
 
 // Default assumes a small landscape with an even load.
 func Default() Assumptions {
-	return Assumptions{Hours: 730, Requests: 2, Kilobytes: 10, LCUs: 1, LogGB: 2, FlowGB: 1, LogMonths: 3, OutsideGB: 5, EndpointGB: 3, BetweenGB: 10,
+	return Assumptions{Hours: 730, Requests: 2, Blocked: 0.02, Kilobytes: 10, LCUs: 1, LogGB: 2, FlowGB: 1, LogMonths: 3, OutsideGB: 5, EndpointGB: 3, BetweenGB: 10,
 		VolumeGB: 8, BackupFactor: 0.5, Images: 5, ImageGB: 2, KeyRequests: 100_000, SecretReads: 100, TrailEvents: 250_000, ArchiveGB: 20}
 }
 
@@ -43,6 +44,7 @@ func (a Assumptions) list() []said {
 	return []said{
 		{a.Hours, "hours a month"},
 		{a.Requests, "requests a second from outside, on average, for each instance behind an ingress"},
+		{a.Blocked, "of them stopped or counted by the shield, and so logged"},
 		{a.Kilobytes, "KB in an answer"},
 		{a.LCUs, "capacity units (LCU) of each load balancer on average"},
 		{a.LogGB, "GB logged by each instance and database in a month"},

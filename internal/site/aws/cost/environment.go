@@ -55,7 +55,7 @@ func (w *writer) balancers(l *landscape.Landscape, f fleet, a Assumptions) {
 		w.flat("waf/acl", "WAF", "", 1)
 		w.flat("waf/rule", "WAF rules", "", float64(rules(l.Shield)))
 		w.line("waf/requests", "WAF requests", "", a.millions(f.outsideLeast), a.millions(f.outsideMost))
-		gb := a.Kilobytes * 1e6 / 1e6 // of a million answers
+		gb := a.Kilobytes // KB of one answer are GB of a million
 		w.line("transfer/out", "data to the internet", "", a.millions(f.outsideLeast)*gb, a.millions(f.outsideMost)*gb)
 	}
 	for _, s := range l.Services {
@@ -94,7 +94,7 @@ const detailed = 7
 // Alarms of what is rendered: see modules database, service, ingress, internal.
 const (
 	ofDatabase = 7         // metrics
-	ofFace     = 3 + 2 + 2 // errors are reckoned from three metrics; slow and unhealthy of both places
+	ofFace     = 4 + 2 + 2 // errors are reckoned from four metrics; slow and unhealthy of both places
 	ofFull     = 4         // two metrics of both places
 	ofTracking = 2         // a policy has an alarm to grow and one to shrink
 	places     = 2
@@ -128,11 +128,10 @@ func (w *writer) watching(l *landscape.Landscape, f fleet, a Assumptions) {
 	w.line("metric", "metrics", "", float64(metrics)+f.least*detailed, float64(metrics)+f.most*detailed)
 	w.flat("alarm", "alarms", "", float64(alarms))
 	w.flat("alarm/fast", "alarms every ten seconds", "", float64(fast))
-	shield := 1.0 // GB that WAF logs of a million requests
 	log := func(instances, outside float64) float64 {
 		gb := instances*(a.LogGB+a.FlowGB) + float64(len(l.Databases))*a.LogGB
 		if len(l.Ingresses) > 0 {
-			gb += a.millions(outside) * shield
+			gb += a.millions(outside) * a.Blocked // a KB of each that it logs
 		}
 		return gb
 	}
@@ -165,7 +164,7 @@ func (w *writer) account(l *landscape.Landscape, a Assumptions) {
 	w.flat("kms/key", "KMS keys", "", 2)
 	w.flat("guardduty/events", "GuardDuty, management events", "", events)
 	w.flat("logs/ingest", "audit log taken in", "", events*1.5) // KB of an event
-	w.flat("alarm", "alarms", "", 10)
+	w.flat("alarm", "alarms", "", 4) // see module account
 	w.flat("s3/store", "buckets", "", a.ArchiveGB)
 	if l.AWS.Domain != "" {
 		w.flat("route53/zone", "Route 53 zone", l.AWS.Domain, 1)

@@ -143,7 +143,7 @@ func released(port int) convention.UserData {
 			Health: landscape.Health{Path: "/healthz", Interval: 50e6, Timeout: 1e6}}}
 }
 
-const awkward = "p@ss \"word\" $HOME `id` \\ 'x' 100% #;\nsecond line\ttab "
+const awkward = "p@ss \"word\" $HOME `id` \\ 'x' 100% #;\nsecond line\ttab \\\" \\$ end\\"
 
 func TestBoot(t *testing.T) {
 	t.Parallel()

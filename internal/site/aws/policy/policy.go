@@ -3,8 +3,8 @@
 // modules, so that a mistake in either is not repeated here.
 //
 // Its nouns: a Resource is one of a state or plan; a Violation is a resource
-// that breaks a rule, why, and how to mend it; Reach is who reaches whom, computed
-// from security groups, network ACLs, load balancers and routes.
+// that breaks a rule, why, and how to mend it; a Way is that one node reaches
+// another, computed from security groups, network ACLs, load balancers and routes.
 //
 // Values that are not known yet break no rule: a plan is judged as far as it is
 // known, a state as a whole. It is pure. The driver of Terraform, the command
@@ -13,18 +13,10 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
-
-	tfjson "github.com/hashicorp/terraform-json"
+	"strings"
 )
-
-// Resource is a managed resource with the values that are known of it.
-type Resource struct {
-	Address   string
-	Type      string
-	Values    Values
-	DependsOn []string // addresses, without keys, where they are known
-}
 
 // Violation is a resource that breaks a rule.
 type Violation struct {
@@ -34,42 +26,17 @@ type Violation struct {
 	Mend    string `json:"mend"`
 }
 
-// FromState are the managed resources of a state.
-func FromState(s *tfjson.State) []Resource {
-	if s == nil || s.Values == nil {
-		return nil
-	}
-	return fromModule(s.Values.RootModule)
-}
-
-// FromPlan are the managed resources as a plan wants them.
-func FromPlan(p *tfjson.Plan) []Resource {
-	if p == nil || p.PlannedValues == nil {
-		return nil
-	}
-	return fromModule(p.PlannedValues.RootModule)
-}
-
-func fromModule(m *tfjson.StateModule) []Resource {
-	if m == nil {
-		return nil
-	}
-	var all []Resource
-	for _, r := range m.Resources {
-		if r.Mode == tfjson.ManagedResourceMode {
-			all = append(all, Resource{r.Address, r.Type, r.AttributeValues, r.DependsOn})
-		}
-	}
-	for _, child := range m.ChildModules {
-		all = append(all, fromModule(child)...)
-	}
-	slices.SortFunc(all, func(a, b Resource) int { return cmp.Compare(a.Address, b.Address) })
-	return all
+func (v Violation) String() string {
+	return fmt.Sprintf("%s: %s: %s; %s", v.Rule, v.Address, v.Why, v.Mend)
 }
 
 // Expect is what is not to be seen in the resources.
 type Expect struct {
-	Protected bool // an environment that must not be lost
+	// Protected is an environment that must not be lost.
+	Protected bool
+	// SecondFactorElsewhere is that an identity provider asks people for it, of
+	// which AWS is not told.
+	SecondFactorElsewhere bool
 }
 
 // rule looks at the whole and reports what breaks it.
@@ -96,18 +63,34 @@ var rules = []rule{
 	{"tls", listeners},
 	{"shield", shield},
 	{"database", databases},
+	{"secret", secrets},
 	{"flow-log", flowLogs},
 	{"trail", trails},
 }
 
-// Check judges the resources.
-func Check(resources []Resource, expect Expect) []Violation {
-	w := newWorld(resources, expect)
-	for _, r := range rules {
-		w.rule = r.name
-		r.check(w)
+// Rules are the names of all rules.
+func Rules() []string {
+	names := make([]string, len(rules))
+	for i, r := range rules {
+		names[i] = r.name
 	}
-	return w.found
+	return names
+}
+
+// Check judges the resources: by rule, and by address within one.
+func Check(resources []Resource, expect Expect) []Violation {
+	w := newWorld(resources)
+	w.Expect = expect
+	var all []Violation
+	for _, r := range rules {
+		w.rule, w.found = r.name, nil
+		r.check(w)
+		slices.SortFunc(w.found, func(a, b Violation) int {
+			return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Why, b.Why))
+		})
+		all = append(all, slices.Compact(w.found)...)
+	}
+	return all
 }
 
 // world is the resources while they are judged.
@@ -115,30 +98,62 @@ type world struct {
 	Expect
 	all    []Resource
 	byType map[string][]Resource
+	index  map[key]map[string]Resource
+	gates  []gate
+	routes []route
+	acls   map[aclSide][]aclRule
 	rule   string
 	found  []Violation
 }
 
-func newWorld(resources []Resource, expect Expect) *world {
-	w := &world{Expect: expect, all: resources, byType: map[string][]Resource{}}
-	for _, r := range resources {
+type key struct{ kind, attribute string }
+
+func newWorld(resources []Resource) *world {
+	resources = slices.Clone(resources)
+	w := &world{all: resources, byType: map[string][]Resource{}, index: map[key]map[string]Resource{}}
+	for i, r := range resources {
+		if rest, ok := strings.CutPrefix(r.Type, "aws_alb"); ok { // another name of the same
+			r.Type = "aws_lb" + rest
+			resources[i] = r
+		}
 		w.byType[r.Type] = append(w.byType[r.Type], r)
 	}
+	w.acls = map[aclSide][]aclRule{}
+	w.gates = w.allGates()
+	w.routes = w.allRoutes()
 	return w
 }
 
-func (w *world) of(kind string) []Resource { return w.byType[kind] }
+// of are the resources of some types.
+func (w *world) of(kinds ...string) []Resource {
+	if len(kinds) == 1 {
+		return w.byType[kinds[0]]
+	}
+	var all []Resource
+	for _, kind := range kinds {
+		all = append(all, w.byType[kind]...)
+	}
+	return all
+}
 
 func (w *world) breaks(r Resource, why, mend string) {
 	w.found = append(w.found, Violation{w.rule, r.Address, why, mend})
 }
 
-// with finds the resource of a type that has a value.
+// with finds the first resource of a type that has a value.
 func (w *world) with(kind, attribute, value string) (Resource, bool) {
-	for _, r := range w.of(kind) {
-		if value != "" && r.Values.Text(attribute) == value {
-			return r, true
+	by, ok := w.index[key{kind, attribute}]
+	if !ok {
+		by = map[string]Resource{}
+		for _, r := range w.of(kind) {
+			if v := r.Values.Text(attribute); v != "" {
+				if _, ok := by[v]; !ok {
+					by[v] = r
+				}
+			}
 		}
+		w.index[key{kind, attribute}] = by
 	}
-	return Resource{}, false
+	r, ok := by[value]
+	return r, ok
 }

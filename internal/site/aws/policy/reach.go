@@ -3,211 +3,189 @@ package policy
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 )
 
-// Node is an end of a way: whatever has security groups, and the internet.
-type Node struct {
-	Kind string // "service", "database", "balancer", "endpoint", "internet", "network"
-	Name string
-}
-
-func (n Node) String() string {
-	if n.Name == "" {
-		return n.Kind
-	}
-	return n.Kind + "." + n.Name
-}
-
 // Way is that packets of a connection get from one node to another and back.
 type Way struct {
-	From, To Node
-	Port     int
-	Through  string // address of the load balancer between them; "" when direct
+	From, To    Node
+	Protocol    string // "tcp"
+	First, Last int    // port, or the ends of a range
+	Through     string // address of the load balancer between them; "" when direct
+	// Partly: not from everywhere to everywhere. One zone, colour or address has
+	// no way, and AWS does not say which of them is used.
+	Partly bool
 }
 
-func (w Way) String() string { return fmt.Sprintf("%s -> %s:%d", w.From, w.To, w.Port) }
+func (w Way) String() string {
+	port := span{w.First, w.Last}.String()
+	if w.Protocol != "tcp" {
+		port = w.Protocol + "/" + port
+	}
+	if w.Partly {
+		port += " in part"
+	}
+	return fmt.Sprintf("%s -> %s:%s", w.From, w.To, port)
+}
 
-// Tags by which a node's name is known.
-const (
-	tagService  = "godwit:service"
-	tagDatabase = "godwit:database"
-)
-
-// Reach computes who reaches whom, on which port, from the resources alone:
-// rules of security groups at both ends, network ACLs of the subnets in both
-// directions, and load balancers that forward. Ports that only lead to a load
-// balancer which forwards nowhere lead nowhere.
+// Reach computes who reaches whom, from the resources alone: rules of security
+// groups at both ends, network ACLs there and back, routes, and load balancers
+// that forward. A load balancer is passed through: who reaches one that forwards
+// nowhere reaches nothing. It is for what was applied; of a plan it works where
+// nothing that it looks at is made anew.
 func Reach(resources []Resource) ([]Way, error) {
-	w := newWorld(resources, Expect{})
-	all, err := w.places()
+	w := newWorld(resources)
+	places, err := w.places()
 	if err != nil {
 		return nil, err
 	}
-	var ways []Way
-	for _, to := range all {
-		for _, from := range all {
-			for _, port := range w.open(from, to) {
-				ways = append(ways, w.beyond(from, to, port, all)...)
+	r := &reach{world: w, places: places, outsides: w.outsides(), pairs: map[edge]map[pair]sets{}}
+	r.index()
+	for i := range places {
+		for j := range places {
+			for protocol, of := range r.between(places[i], places[j]) {
+				r.arrives(i, j, protocol, of)
 			}
 		}
-		for _, port := range w.openTo(to) {
-			ways = append(ways, w.beyond(place{node: Node{Kind: "internet"}}, to, port, all)...)
-		}
-	}
-	slices.SortFunc(ways, func(a, b Way) int { return cmp.Compare(a.String(), b.String()) })
-	return slices.Compact(ways), nil
-}
-
-// place is a node with where it stands.
-type place struct {
-	node     Node
-	resource Resource
-	groups   []string
-	subnets  []string
-}
-
-// places are all nodes of the network.
-func (w *world) places() ([]place, error) {
-	var all []place
-	for _, g := range w.of("aws_autoscaling_group") {
-		template, ok := w.with("aws_launch_template", "id", g.Values.Block("launch_template").Text("id"))
-		if !ok {
-			return nil, fmt.Errorf("%s starts a launch template that is not there", g.Address)
-		}
-		name := cmp.Or(g.Values.Tag(tagService), template.Values.Tag(tagService), g.Values.Text("name"))
-		all = append(all, place{Node{"service", name}, g, groupsOf(template), g.Values.Texts("vpc_zone_identifier")})
-	}
-	for _, d := range w.of("aws_db_instance") {
-		subnets, _ := w.with("aws_db_subnet_group", "name", d.Values.Text("db_subnet_group_name"))
-		name := cmp.Or(d.Values.Tag(tagDatabase), d.Values.Text("identifier"))
-		all = append(all, place{Node{"database", name}, d, groupsOf(d), subnets.Values.Texts("subnet_ids")})
-	}
-	for _, lb := range w.of("aws_lb") {
-		all = append(all, place{Node{"balancer", lb.Values.Text("name")}, lb, groupsOf(lb), lb.Values.Texts("subnets")})
-	}
-	for _, e := range w.of("aws_vpc_endpoint") {
-		if len(groupsOf(e)) > 0 {
-			all = append(all, place{Node{"endpoint", e.Values.Text("service_name")}, e, groupsOf(e), e.Values.Texts("subnet_ids")})
-		}
-	}
-	for _, p := range all {
-		if len(p.groups) == 0 {
-			return nil, fmt.Errorf("%s has no security group: AWS gives it the default one", p.resource.Address)
-		}
-		if len(p.subnets) == 0 {
-			return nil, fmt.Errorf("%s is in no subnet", p.resource.Address)
-		}
-	}
-	return all, nil
-}
-
-// ports is a range of a rule; all of them when the rule names none.
-func ports(v Values) (from, to int) {
-	if v.Text("ip_protocol") == "-1" || !v.Known("from_port") {
-		return 0, 65535
-	}
-	return v.Int("from_port"), v.Int("to_port")
-}
-
-// open are the ports on which connections get from one place to another: both
-// groups say so, and the ACLs let packets there and back.
-func (w *world) open(from, to place) []int {
-	var all []int
-	for _, in := range w.of("aws_vpc_security_group_ingress_rule") {
-		if !slices.Contains(to.groups, in.Values.Text("security_group_id")) || !slices.Contains(from.groups, in.Values.Text("referenced_security_group_id")) {
-			continue
-		}
-		for _, out := range w.of("aws_vpc_security_group_egress_rule") {
-			if !slices.Contains(from.groups, out.Values.Text("security_group_id")) || !w.aims(out, to) {
-				continue
+		for o := range r.outsides {
+			for protocol, of := range r.into(r.outsides[o], places[i]) {
+				r.arrives(-1-o, i, protocol, of)
 			}
-			inFrom, inTo := ports(in.Values)
-			outFrom, outTo := ports(out.Values)
-			for port := max(inFrom, outFrom); port <= min(inTo, outTo); port++ {
-				if w.passes(from.subnets, to.subnets, port) {
-					all = append(all, port)
-				}
+			for protocol, of := range r.outOf(places[i], r.outsides[o]) {
+				r.found(edge{places[i].node, r.outsides[o].node, protocol, ""}, pair{i, -1 - o}, of)
 			}
 		}
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return r.ways(), nil
 }
 
-// aims: the egress rule leads to the place.
-func (w *world) aims(out Resource, to place) bool {
-	if slices.Contains(to.groups, out.Values.Text("referenced_security_group_id")) {
-		return true
-	}
-	for _, cidr := range sources(out) {
-		p, err := netip.ParsePrefix(cidr)
-		for _, s := range w.cidrs(to.subnets) {
-			if err == nil && p.Overlaps(s) {
-				return true
-			}
-		}
-	}
-	return false
+// sets are ports on which some packets get there and back, and all of them do.
+type sets struct{ could, surely ports }
+
+func (s sets) and(o sets) sets { return sets{s.could.and(o.could), s.surely.and(o.surely)} }
+
+func (s sets) or(o sets) sets { return sets{s.could.or(o.could), s.surely.or(o.surely)} }
+
+// edge is a way without its ports; pair is the places at its ends: those outside
+// are below zero.
+type edge struct {
+	from, to          Node
+	protocol, through string
 }
 
-// openTo are the ports on which everybody reaches a place: its groups and ACLs
-// say so, and its subnets have a way to the internet.
-func (w *world) openTo(to place) []int {
-	var all []int
-	for _, in := range w.of("aws_vpc_security_group_ingress_rule") {
-		if !slices.Contains(to.groups, in.Values.Text("security_group_id")) || in.Values.Text("cidr_ipv4") != "0.0.0.0/0" || !w.routed(to.subnets) {
-			continue
+type pair struct{ from, to int }
+
+// reach is the world while ways are looked for.
+type reach struct {
+	*world
+	places   []place
+	outsides []outside
+	count    map[Node]int
+	in, out  map[string][]gate // by security group
+	sends    map[string][]forward
+	pairs    map[edge]map[pair]sets
+}
+
+func (r *reach) index() {
+	r.count, r.in, r.out, r.sends = map[Node]int{}, map[string][]gate{}, map[string][]gate{}, map[string][]forward{}
+	for _, p := range r.places {
+		r.count[p.node]++
+	}
+	for _, o := range r.outsides {
+		r.count[o.node]++
+	}
+	for _, g := range r.gates {
+		if g.ingress {
+			r.in[g.group] = append(r.in[g.group], g)
+		} else {
+			r.out[g.group] = append(r.out[g.group], g)
 		}
-		if to.resource.Type == "aws_lb" && to.resource.Values.True("internal") {
-			continue
-		}
-		from, last := ports(in.Values)
-		for port := from; port <= last; port++ {
-			if w.passes(nil, to.subnets, port) {
-				all = append(all, port)
-			}
-		}
+	}
+	for _, f := range r.forwards() {
+		balancer := f.listener.Values.Text("load_balancer_arn")
+		r.sends[balancer] = append(r.sends[balancer], f)
+	}
+}
+
+// gatesOf are the gates of some groups.
+func gatesOf(by map[string][]gate, groups []string) []gate {
+	var all []gate
+	for _, g := range groups {
+		all = append(all, by[g]...)
 	}
 	return all
 }
 
-// routed: a subnet's routes lead to an internet gateway.
-func (w *world) routed(subnets []string) bool {
-	for _, subnet := range subnets {
-		a, _ := w.with("aws_route_table_association", "subnet_id", subnet)
-		for _, r := range w.of("aws_route") {
-			if r.Values.Text("route_table_id") == a.Values.Text("route_table_id") && r.Values.Text("gateway_id") != "" {
-				return true
-			}
-		}
+func (r *reach) found(e edge, p pair, of sets) {
+	if len(of.could) == 0 {
+		return
 	}
-	return false
+	if r.pairs[e] == nil {
+		r.pairs[e] = map[pair]sets{}
+	}
+	r.pairs[e][p] = r.pairs[e][p].or(of)
 }
 
-// beyond is where a port of a place leads: to itself, or, of a load balancer, to
-// the services that it forwards to, if it reaches them.
-func (w *world) beyond(from, to place, port int, all []place) []Way {
-	if to.node.Kind != "balancer" {
-		return []Way{{from.node, to.node, port, ""}}
+// arrives: connections from one place get to another; if that is a load
+// balancer, from there to wherever it forwards.
+func (r *reach) arrives(from, to int, protocol string, of sets) {
+	start, at := r.node(from), r.places[to]
+	if at.node.Kind != "balancer" {
+		r.found(edge{start, at.node, protocol, ""}, pair{from, to}, of)
+		return
 	}
-	var ways []Way
-	for listener, forwards := range w.forwards() {
-		l, _ := w.with("aws_lb_listener", "arn", listener)
-		if l.Values.Text("load_balancer_arn") != to.resource.Values.Text("arn") || l.Values.Int("port") != port {
+	for _, f := range r.sends[at.resource.Values.Text("arn")] {
+		listens := ports{{f.listener.Values.Int("port"), f.listener.Values.Int("port")}}
+		if protocol != "tcp" || len(of.could.and(listens)) == 0 {
 			continue
 		}
-		for _, f := range forwards {
-			group, _ := w.with("aws_lb_target_group", "arn", f.group)
-			at := group.Values.Int("port")
-			for _, service := range all {
-				holds := slices.Contains(service.resource.Values.Texts("target_group_arns"), f.group)
-				if holds && slices.Contains(w.open(to, service), at) {
-					ways = append(ways, Way{from.node, service.node, at, to.resource.Address})
-				}
+		group, _ := r.with("aws_lb_target_group", "arn", f.group)
+		port := ports{{group.Values.Int("port"), group.Values.Int("port")}}
+		for j, target := range r.places {
+			if !slices.Contains(target.targets, f.group) {
+				continue
 			}
+			on := r.between(at, target)["tcp"].and(sets{port, port})
+			if !of.surely.holds(listens) {
+				on.surely = nil
+			}
+			r.found(edge{start, target.node, "tcp", at.resource.Address}, pair{from, j}, on)
 		}
 	}
-	return ways
+}
+
+func (r *reach) node(i int) Node {
+	if i < 0 {
+		return r.outsides[-1-i].node
+	}
+	return r.places[i].node
+}
+
+// ways puts together what was found: what not every pair of places has is in part.
+func (r *reach) ways() []Way {
+	var all []Way
+	for e, pairs := range r.pairs {
+		total, first := sets{}, true
+		for _, of := range pairs {
+			if first {
+				total, first = of, false
+				continue
+			}
+			total = sets{total.could.or(of.could), total.surely.and(of.surely)}
+		}
+		if len(pairs) < r.count[e.from]*r.count[e.to] {
+			total.surely = nil
+		}
+		add := func(of ports, partly bool) {
+			for _, s := range of {
+				all = append(all, Way{e.from, e.to, e.protocol, s.first, s.last, e.through, partly})
+			}
+		}
+		add(total.surely, false)
+		add(total.could.without(total.surely), true)
+	}
+	slices.SortFunc(all, func(a, b Way) int {
+		return cmp.Or(cmp.Compare(a.String(), b.String()), cmp.Compare(a.Through, b.Through))
+	})
+	return all
 }

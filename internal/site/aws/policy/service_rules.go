@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,27 +10,35 @@ import (
 // instanceMetadata: credentials of an instance are for itself, not for whoever
 // makes it send a request.
 func instanceMetadata(w *world) {
-	for _, r := range w.of("aws_launch_template") {
+	for _, r := range w.of("aws_launch_template", "aws_instance") {
 		m := r.Values.Block("metadata_options")
-		if m.Text("http_tokens") != "required" {
+		if !m.May("http_tokens", "required") {
 			w.breaks(r, "its instances answer IMDSv1", `set metadata_options { http_tokens = "required" }`)
 		}
-		if hops := m.Int("http_put_response_hop_limit"); hops != 1 {
-			w.breaks(r, "its metadata can be reached over "+strconv.Itoa(hops)+" hops", "set http_put_response_hop_limit = 1")
+		if !m.May("http_put_response_hop_limit", "1") {
+			w.breaks(r, "its metadata can be reached over "+m.Text("http_put_response_hop_limit")+" hops", "set http_put_response_hop_limit = 1")
+		}
+	}
+	for _, r := range w.of("aws_ec2_instance_metadata_defaults") {
+		if !r.Values.May("http_tokens", "required") {
+			w.breaks(r, "instances that nobody said anything about answer IMDSv1", `set http_tokens = "required"`)
 		}
 	}
 }
 
 // noSSH: images are replaced, nobody logs in.
 func noSSH(w *world) {
-	for _, r := range w.of("aws_launch_template") {
+	for _, r := range w.of("aws_launch_template", "aws_instance") {
 		if r.Values.Text("key_name") != "" {
 			w.breaks(r, "its instances have an SSH key", "remove key_name")
 		}
 	}
-	for _, r := range w.of("aws_vpc_security_group_ingress_rule") {
-		if from, to := r.Values.Int("from_port"), r.Values.Int("to_port"); r.Values.Known("from_port") && from <= 22 && to >= 22 {
-			w.breaks(r, "port 22 is open", "close it")
+	for _, r := range w.of("aws_key_pair") {
+		w.breaks(r, "it is an SSH key", "remove it: images are replaced, nobody logs in")
+	}
+	for _, g := range w.gates {
+		if g.ingress && g.opens(22) {
+			w.breaks(g.by, "port 22 is open", "close it")
 		}
 	}
 }
@@ -37,10 +46,23 @@ func noSSH(w *world) {
 // pinnedVersion: a group starts one version, by its number; see
 // terraform-provider-aws issues 34189 and 42355 for what $Latest does.
 func pinnedVersion(w *world) {
-	for _, r := range w.of("aws_autoscaling_group") {
-		version := r.Values.Block("launch_template").Text("version")
-		if _, err := strconv.Atoi(version); err != nil && version != "" {
-			w.breaks(r, "it starts version "+version, "name a number: what $Latest starts changes under it, and cannot be rolled back")
+	for _, r := range w.of("aws_autoscaling_group", "aws_instance") {
+		specifications := r.Values.Blocks("launch_template")
+		for _, mixed := range r.Values.Blocks("mixed_instances_policy") {
+			t := mixed.Block("launch_template")
+			specifications = append(specifications, t.Blocks("launch_template_specification")...)
+			for _, override := range t.Blocks("override") {
+				specifications = append(specifications, override.Blocks("launch_template_specification")...)
+			}
+		}
+		for _, s := range specifications {
+			version := s.Text("version")
+			if n, err := strconv.Atoi(version); !s.Unknown("version") && (err != nil || n < 1) {
+				w.breaks(r, "it starts version "+either(version, "$Default"), "name a number: what $Latest or $Default starts changes under it, and cannot be rolled back")
+			}
+		}
+		if r.Values.Text("launch_configuration") != "" {
+			w.breaks(r, "it starts from a launch configuration, which has no versions", "use launch_template")
 		}
 	}
 }
@@ -50,31 +72,34 @@ func pinnedVersion(w *world) {
 func targetGroups(w *world) {
 	holders := map[string]string{}
 	for _, r := range w.of("aws_autoscaling_group") {
-		for _, arn := range r.Values.Texts("target_group_arns") {
+		for _, arn := range targetGroupsOf(r) {
 			if other, taken := holders[arn]; taken {
 				w.breaks(r, "its target group is attached to "+other+" as well", "attach a target group once")
 			}
 			holders[arn] = r.Address
 		}
 	}
-	for _, kind := range []string{"aws_autoscaling_attachment", "aws_autoscaling_traffic_source_attachment", "aws_lb_target_group_attachment"} {
-		for _, r := range w.of(kind) {
-			arn := either(r.Values.Text("lb_target_group_arn"), r.Values.Text("target_group_arn"), r.Values.Block("traffic_source").Text("identifier"))
-			if holder, taken := holders[arn]; taken {
-				w.breaks(r, "its target group is attached by "+holder+" already", "attach it through the group's target_group_arns only: the two would undo each other")
-			}
+	for _, a := range w.attachments() {
+		if a.target == "" {
+			continue
+		}
+		if holder, taken := holders[a.target]; taken {
+			w.breaks(a.by, "its target group is attached by "+holder+" already", "attach it through the group's target_group_arns only: the two would undo each other")
+		} else if a.by.Type != "aws_lb_target_group_attachment" { // which is one of many
+			holders[a.target] = a.by.Address
 		}
 	}
 	balancers := map[string]string{}
-	for listener, arns := range w.forwards() {
-		for _, f := range arns {
-			lb := w.listenerBalancer(listener)
-			if other, taken := balancers[f.group]; taken && other != lb {
-				r, _ := w.with("aws_lb_target_group", "arn", f.group)
-				w.breaks(r, "two load balancers forward to it", "AWS allows one: make a target group for each")
+	for _, f := range w.forwards() {
+		balancer := f.listener.Values.Text("load_balancer_arn")
+		if other := balancers[f.group]; balancer != "" && other != "" && other != balancer {
+			r, ok := w.with("aws_lb_target_group", "arn", f.group)
+			if !ok {
+				r = f.listener
 			}
-			balancers[f.group] = lb
+			w.breaks(r, "two load balancers forward to it", "AWS allows one: make a target group for each")
 		}
+		balancers[f.group] = either(balancer, balancers[f.group])
 	}
 }
 
@@ -89,94 +114,164 @@ func either(texts ...string) string {
 // listeners: what is public speaks TLS 1.3 or 1.2, and 80 only says so.
 func listeners(w *world) {
 	for _, lb := range w.of("aws_lb") {
-		if !lb.Values.True("drop_invalid_header_fields") {
+		v := lb.Values
+		if v.May("load_balancer_type", "application", "") && !v.May("drop_invalid_header_fields", "true") {
 			w.breaks(lb, "it lets malformed headers through", "set drop_invalid_header_fields = true")
 		}
-		if lb.Values.True("internal") {
-			continue
-		}
-		if !lb.Values.Block("access_logs").True("enabled") {
+		if !v.May("internal", "true") && !v.Block("access_logs").May("enabled", "true") {
 			w.breaks(lb, "it has no access log", "set access_logs { enabled = true }")
 		}
-		for _, r := range w.of("aws_lb_listener") {
-			if r.Values.Text("load_balancer_arn") == lb.Values.Text("arn") && lb.Values.Known("arn") {
-				w.listener(r)
-			}
-		}
+	}
+	for _, r := range w.of("aws_lb_listener") {
+		w.listener(r)
 	}
 }
 
 func (w *world) listener(r Resource) {
-	switch protocol := r.Values.Text("protocol"); protocol {
-	case "HTTPS", "TLS":
-		if policy := r.Values.Text("ssl_policy"); !strings.HasPrefix(policy, "ELBSecurityPolicy-TLS13-1-") || strings.Contains(policy, "TLS13-1-0") || strings.Contains(policy, "TLS13-1-1") {
-			w.breaks(r, "it speaks "+either(policy, "the default policy"), "take a policy with TLS 1.3 and not below 1.2")
+	balancer, known := w.with("aws_lb", "arn", r.Values.Text("load_balancer_arn"))
+	public := known && !balancer.Values.May("internal", "true")
+	switch protocol := r.Values.Text("protocol"); {
+	case r.Values.Unknown("protocol"):
+	case protocol == "HTTPS" || protocol == "TLS":
+		if !modern(r.Values) {
+			w.breaks(r, "it speaks "+either(r.Values.Text("ssl_policy"), "the default policy"), "take a policy with TLS 1.3, and nothing below 1.2 or without forward secrecy")
 		}
-	case "HTTP":
-		for _, action := range r.Values.Blocks("default_action") {
-			if action.Text("type") != "redirect" || action.Block("redirect").Text("protocol") != "HTTPS" {
-				w.breaks(r, "it answers without TLS", "redirect to HTTPS")
+	case public && protocol != "HTTP":
+		w.breaks(r, "it answers without TLS", "take HTTPS or TLS")
+	case public:
+		actions := r.Values.Blocks("default_action")
+		for _, rule := range w.of("aws_lb_listener_rule") {
+			if rule.Values.Text("listener_arn") == r.Values.Text("arn") {
+				actions = append(actions, rule.Values.Blocks("action")...)
 			}
+		}
+		if slices.ContainsFunc(actions, plain) {
+			w.breaks(r, "it answers without TLS", "redirect to HTTPS")
 		}
 	}
 }
 
-// shield: whatever is public has a web ACL with a limit of rates.
+// plain: the action is anything else than to say that HTTPS is wanted.
+func plain(action Values) bool {
+	return !action.May("type", "redirect") || !action.Block("redirect").May("protocol", "HTTPS")
+}
+
+// modern: TLS 1.3 and 1.2 with forward secrecy.
+func modern(v Values) bool {
+	if v.Unknown("ssl_policy") {
+		return true
+	}
+	versions, ok := strings.CutPrefix(v.Text("ssl_policy"), "ELBSecurityPolicy-TLS13-1-")
+	return ok && (strings.HasPrefix(versions, "2-") || strings.HasPrefix(versions, "3-")) && !strings.Contains(versions, "-Ext")
+}
+
+// shield: whatever is public has a web ACL that refuses who asks too often.
 func shield(w *world) {
 	for _, lb := range w.of("aws_lb") {
-		if lb.Values.True("internal") || !lb.Values.Known("arn") {
+		arn := lb.Values.Text("arn")
+		if lb.Values.May("internal", "true") || arn == "" {
 			continue
 		}
-		a, ok := w.with("aws_wafv2_web_acl_association", "resource_arn", lb.Values.Text("arn"))
+		a, ok := w.with("aws_wafv2_web_acl_association", "resource_arn", arn)
 		if !ok {
 			w.breaks(lb, "no shield stands before it", "add aws_wafv2_web_acl_association")
 			continue
 		}
+		if lb.Values.True("enable_waf_fail_open") {
+			w.breaks(lb, "without its shield it lets everybody in", "set enable_waf_fail_open = false")
+		}
 		acl, ok := w.with("aws_wafv2_web_acl", "arn", a.Values.Text("web_acl_arn"))
-		if ok && !slices.ContainsFunc(acl.Values.Blocks("rule"), func(r Values) bool {
-			return r.Block("statement").Block("rate_based_statement") != nil
-		}) {
-			w.breaks(acl, "it limits no rate", "add a rule with rate_based_statement")
+		if ok && !acl.Values.Unknown("rule") && !slices.ContainsFunc(acl.Values.Blocks("rule"), limits) {
+			w.breaks(acl, "it limits no rate", "add a rule with rate_based_statement that blocks")
 		}
 	}
+}
+
+// limits: a rule refuses who asks too often, rather than to count them.
+func limits(rule Values) bool {
+	rates := rule.Block("statement").Blocks("rate_based_statement")
+	return len(rates) > 0 && len(rule.Block("action").Blocks("block")) > 0
+}
+
+// parameters are what a database needs so that data can move, and only encrypted.
+var parameters = []struct{ name, value, why string }{
+	{"rds.logical_replication", "1", "it has no logical replication: nothing could move in or out"},
+	{"rds.force_ssl", "1", "it takes connections without TLS"},
 }
 
 // databases are kept, in two zones, out of reach, and can replicate.
 func databases(w *world) {
 	for _, r := range w.of("aws_db_instance") {
 		v := r.Values
+		days := v.Int("backup_retention_period")
 		for _, c := range []struct {
-			bad       bool
+			good      bool
 			why, mend string
 		}{
-			{v.True("publicly_accessible"), "it has a public address", "set publicly_accessible = false"},
-			{!v.True("multi_az"), "it is in one zone", "set multi_az = true"},
-			{v.Int("backup_retention_period") < 7, "its backups are kept less than 7 days", "set backup_retention_period"},
-			{!v.True("manage_master_user_password"), "its password is in Terraform's state", "set manage_master_user_password = true"},
-			{v.Text("password") != "", "its password is in Terraform's state", "remove password"},
-			{w.Protected && !v.True("deletion_protection"), "it can be deleted, in a protected environment", "set deletion_protection = true"},
-			{w.Protected && v.True("skip_final_snapshot"), "it would be deleted without a last snapshot", "set skip_final_snapshot = false"},
+			{v.May("publicly_accessible", "false", ""), "it has a public address", "set publicly_accessible = false"},
+			{v.May("multi_az", "true"), "it is in one zone", "set multi_az = true"},
+			{v.Unknown("backup_retention_period") || days >= 7, fmt.Sprintf("its backups are kept for %d days", days), "set backup_retention_period to 7 or more"},
+			{!w.Protected || v.May("deletion_protection", "true"), "it can be deleted, in a protected environment", "set deletion_protection = true"},
+			{!w.Protected || v.May("skip_final_snapshot", "false", ""), "it would be deleted without a last snapshot", "set skip_final_snapshot = false"},
 		} {
-			if c.bad {
+			if !c.good {
 				w.breaks(r, c.why, c.mend)
 			}
 		}
-		w.replicates(r)
-	}
-	for _, r := range w.of("aws_secretsmanager_secret_version") {
-		w.breaks(r, "its secret is in Terraform's state", "make the secret empty; godwit fills it")
+		w.parametersOf(r)
 	}
 }
 
-func (w *world) replicates(r Resource) {
-	group, ok := w.with("aws_db_parameter_group", "name", r.Values.Text("parameter_group_name"))
+func (w *world) parametersOf(r Resource) {
+	name := r.Values.Text("parameter_group_name")
+	group, ok := w.with("aws_db_parameter_group", "name", name)
 	if !ok {
+		if !r.Values.Unknown("parameter_group_name") {
+			w.breaks(r, "its parameters are those of RDS: it has no logical replication", "give it an aws_db_parameter_group")
+		}
 		return
 	}
-	for _, p := range group.Values.Blocks("parameter") {
-		if p.Text("name") == "rds.logical_replication" && p.Text("value") == "1" {
-			return
+	if group.Values.Unknown("parameter") {
+		return
+	}
+	for _, p := range parameters {
+		if !slices.ContainsFunc(group.Values.Blocks("parameter"), func(set Values) bool {
+			return set.Text("name") == p.name && set.May("value", p.value)
+		}) {
+			w.breaks(group, p.why, "set "+p.name+" = "+p.value)
 		}
 	}
-	w.breaks(group, "it has no logical replication: nothing could move in or out", "set rds.logical_replication = 1")
+}
+
+// secretive are values that end in the state, by type.
+var secretive = []struct{ kind, attribute string }{
+	{"aws_db_instance", "password"}, {"aws_rds_cluster", "master_password"},
+	{"aws_secretsmanager_secret_version", "secret_string"}, {"aws_secretsmanager_secret_version", "secret_binary"},
+	{"random_password", "result"}, {"tls_private_key", "private_key_pem"},
+}
+
+// secrets are in Secrets Manager, and nowhere else.
+func secrets(w *world) {
+	for _, s := range secretive {
+		for _, r := range w.of(s.kind) {
+			if r.Values.Text(s.attribute) != "" {
+				w.breaks(r, "its "+s.attribute+" is in Terraform's state", "let AWS make it, or fill the secret from elsewhere")
+			}
+		}
+	}
+	for _, r := range w.of("aws_db_instance") {
+		if !r.Values.May("manage_master_user_password", "true") {
+			w.breaks(r, "somebody has to know its password", "set manage_master_user_password = true")
+		}
+	}
+	for _, r := range w.of("aws_vpn_connection") {
+		if !r.Values.May("preshared_key_storage", "SecretsManager") {
+			w.breaks(r, "the keys of its tunnels are in Terraform's state", `set preshared_key_storage = "SecretsManager"`)
+		}
+	}
+	for _, r := range w.of("aws_ssm_parameter") {
+		if r.Values.Text("type") == "SecureString" && r.Values.Text("value") != "" {
+			w.breaks(r, "its value is in Terraform's state", "fill it from elsewhere")
+		}
+	}
 }

@@ -2,18 +2,27 @@ package policy
 
 import (
 	"encoding/json"
-	"fmt"
+	"slices"
 	"strconv"
 )
 
-// Values are the attributes of a resource, or of a block in it.
+// Values are the attributes of a resource, or of a block in it. As OpenTofu
+// writes them: what is not set is nil, what is not known yet is not there.
 type Values map[string]any
+
+// Unknown says that a value comes only when the resource is made. Of a block
+// that is not there (nil) everything is known: it is not set.
+func (v Values) Unknown(name string) bool {
+	if v == nil {
+		return false
+	}
+	_, there := v[name]
+	return !there
+}
 
 // Text is a string, number or boolean as text; "" when there is none.
 func (v Values) Text(name string) string {
 	switch x := v[name].(type) {
-	case nil:
-		return ""
 	case string:
 		return x
 	case bool:
@@ -22,13 +31,14 @@ func (v Values) Text(name string) string {
 		return strconv.FormatFloat(x, 'f', -1, 64)
 	case json.Number:
 		return x.String()
-	default:
-		return fmt.Sprint(x)
 	}
+	return ""
 }
 
-// Known says whether there is a value.
-func (v Values) Known(name string) bool { return v[name] != nil }
+// May says whether a value is one of those, or could be: it is not known yet.
+func (v Values) May(name string, wanted ...string) bool {
+	return v.Unknown(name) || slices.Contains(wanted, v.Text(name))
+}
 
 // True says whether it is true, or "true".
 func (v Values) True(name string) bool { return v.Text(name) == "true" }
@@ -42,7 +52,7 @@ func (v Values) Int(name string) int {
 	return int(f)
 }
 
-// Texts is a list or set of strings.
+// Texts is a list or set of strings, as far as they are known.
 func (v Values) Texts(name string) []string {
 	list, _ := v[name].([]any)
 	var all []string
@@ -56,25 +66,29 @@ func (v Values) Texts(name string) []string {
 
 // Blocks are the nested blocks, or objects, of a name.
 func (v Values) Blocks(name string) []Values {
-	var all []Values
 	switch x := v[name].(type) {
 	case []any:
+		all := make([]Values, 0, len(x))
 		for _, item := range x {
 			if block, ok := item.(map[string]any); ok {
 				all = append(all, block)
 			}
 		}
+		return all
 	case map[string]any:
-		all = append(all, x)
+		return []Values{x}
 	}
-	return all
+	return nil
 }
 
-// Block is the first of them; nil, which can be asked like any other, when
-// there is none.
+// Block is the first of them. It can be asked like any other when there is none:
+// nothing is set in it; or, when that is not known, nothing is known of it.
 func (v Values) Block(name string) Values {
 	if all := v.Blocks(name); len(all) > 0 {
 		return all[0]
+	}
+	if v.Unknown(name) {
+		return Values{}
 	}
 	return nil
 }
@@ -82,10 +96,8 @@ func (v Values) Block(name string) Values {
 // Tag is a tag, defaults included.
 func (v Values) Tag(name string) string {
 	for _, attribute := range []string{"tags_all", "tags"} {
-		if tags, ok := v[attribute].(map[string]any); ok {
-			if s, ok := tags[name].(string); ok {
-				return s
-			}
+		if s := v.Block(attribute).Text(name); s != "" {
+			return s
 		}
 	}
 	for _, tag := range v.Blocks("tag") { // of Auto Scaling groups

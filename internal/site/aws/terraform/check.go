@@ -63,6 +63,11 @@ func checkReserved(l *landscape.Landscape) error {
 			found = append(found, fmt.Errorf("landscape %s: AWS keeps names that begin with %q- for itself; call it something else", l.Name, reserved))
 		}
 	}
+	const longest = 63
+	account := convention.Account{Landscape: l.Name, AccountID: "000000000000", Region: "ap-southeast-1"} // none is longer
+	if n := len(account.StateBucket()) - longest; n > 0 {
+		found = append(found, fmt.Errorf("landscape %s: its name is part of the names of buckets, and %d characters too long for that", l.Name, n))
+	}
 	for _, e := range l.Environments {
 		if e.Name == "account" {
 			found = append(found, errors.New(`environment account: that is the name of the root of the whole account; call it something else`))

@@ -15,6 +15,7 @@ func TestModulesKeepConvention(t *testing.T) {
 	for module, words := range map[string][]string{
 		"service/main.tf":    {convention.TagLandscape, convention.TagEnvironment, convention.TagService, convention.TagColour},
 		"service/groups.tf":  {convention.TagColour},
+		"database/main.tf":   {convention.TagDatabase},
 		"service/scaling.tf": {convention.MetricsNamespace, convention.MetricCPU},
 		"service/access.tf":  {convention.MetricsNamespace},
 	} {

@@ -36,8 +36,7 @@ func drawLandscape(t *rapid.T) *landscape.Landscape {
 	l := &landscape.Landscape{Name: "l", Shield: landscape.Shield{Rate: 100, Window: 300e9},
 		AWS: &landscape.AWS{Region: "eu-central-1", Domain: "x.example", Zones: 2, Sizing: landscape.Sizing{
 			Instance: "t3.small", Database: "db.t4g.medium", Storage: 20, NAT: landscape.NATNone}},
-		Environments: []landscape.Environment{{Name: "test", Network: netip.MustParsePrefix("10.1.0.0/16")},
-			{Name: "live", Network: netip.MustParsePrefix("10.2.0.0/16"), Protected: true}}}
+		Environments: []landscape.Environment{{Name: "live", Network: netip.MustParsePrefix("10.2.0.0/16"), Protected: true}}}
 	for i := range rapid.IntRange(0, 3).Draw(t, "databases") {
 		l.Databases = append(l.Databases, landscape.Database{Name: fmt.Sprintf("d-%d", i), Engine: "postgres"})
 	}

@@ -34,9 +34,10 @@ func backendSettings(f *file, region, root string) {
 	f.gap()
 	f.set("key", text(convention.StateKey(root)))
 	f.set("region", text(region))
-	f.set("encrypt", flag(true))
 	f.gap()
-	f.comment("A lock beside the state, by S3 itself. It takes OpenTofu 1.10 or Terraform\n" +
+	f.comment("The state is encrypted with the bucket's own key: encrypt = true would ask for\n" +
+		"one of S3's instead.\n\n" +
+		"A lock beside the state, by S3 itself. It takes OpenTofu 1.10 or Terraform\n" +
 		"1.10; with an older one leave this line out, and see to it that one applies at\n" +
 		"a time.")
 	f.set("use_lockfile", flag(true))

@@ -16,10 +16,12 @@ type file struct {
 	body
 	file  *hclwrite.File
 	empty bool
+	seen  map[string]bool // blocks that are there, by kind and labels
+	twice string          // one that would be there twice
 }
 
 func newFile() *file {
-	f := &file{file: hclwrite.NewEmptyFile(), empty: true}
+	f := &file{file: hclwrite.NewEmptyFile(), empty: true, seen: map[string]bool{}}
 	f.body = body{to: f.file.Body()}
 	return f
 }
@@ -32,6 +34,11 @@ func (f *file) top(comment, kind string, labels ...string) *body {
 		f.gap()
 	}
 	f.empty = false
+	if key := kind + " " + strings.Join(labels, "."); len(labels) > 0 && f.seen[key] {
+		f.twice = key
+	} else {
+		f.seen[key] = true
+	}
 	if comment != "" {
 		f.comment(comment)
 	}
@@ -130,8 +137,8 @@ func object(fields ...field) value {
 	return value(hclwrite.TokensForObject(all))
 }
 
-// identifier is a name within Terraform: kind_name. Names have no underscore, so
-// that two never become one.
+// identifier is a name within Terraform: kind_name. Names have no underscore of
+// their own; what falls together nevertheless is found by top.
 func identifier(parts ...string) string {
 	return strings.ReplaceAll(strings.Join(parts, "_"), "-", "_")
 }

@@ -32,9 +32,15 @@ func TestRefused(t *testing.T) {
 		"peaks in two time zones": {func(l *landscape.Landscape) {
 			l.Services[0].Scale.Peaks = []landscape.Peak{peak("here", "Europe/Berlin"), peak("there", "Asia/Tokyo")}
 		}, []string{"service till", "here", "there", "Asia/Tokyo"}},
-		"code in a name":         {func(l *landscape.Landscape) { l.Services[0].Name = `x" {}` }, []string{"is no name"}},
-		"code in a need":         {func(l *landscape.Landscape) { l.Services[0].Needs[0].Name = "x.y" }, []string{"is no name"}},
-		"a landscape's new line": {func(l *landscape.Landscape) { l.Name = "a\nb" }, []string{"is no name"}},
+		"rules that fall together": {func(l *landscape.Landscape) {
+			l.Services[1].Name, l.Services[2].Name = "b-to-endpoints", "till-to-internal-b"
+			l.Services[0].Needs = []landscape.Ref{{Kind: "service", Name: "b-to-endpoints"}}
+			l.Ingresses = nil
+		}, []string{"edges.tf twice", "rename"}},
+		"a name too long for buckets": {func(l *landscape.Landscape) { l.Name = strings.Repeat("l", 40) }, []string{"buckets", "characters too long"}},
+		"code in a name":              {func(l *landscape.Landscape) { l.Services[0].Name = `x" {}` }, []string{"is no name"}},
+		"code in a need":              {func(l *landscape.Landscape) { l.Services[0].Needs[0].Name = "x.y" }, []string{"is no name"}},
+		"a landscape's new line":      {func(l *landscape.Landscape) { l.Name = "a\nb" }, []string{"is no name"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,6 +14,7 @@
 package terraform
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -41,8 +42,11 @@ func Render(l *landscape.Landscape) (Tree, error) {
 		tree["account/"+name] = marked(name, content)
 	}
 	for _, e := range l.Environments {
-		r := newRoot(l, e)
-		for name, content := range r.render() {
+		files, err := newRoot(l, e).render()
+		if err != nil {
+			return nil, fmt.Errorf("environment %s: %w", e.Name, err)
+		}
+		for name, content := range files {
 			tree["environments/"+e.Name+"/"+name] = marked(name, content)
 		}
 	}
@@ -78,7 +82,7 @@ func newRoot(l *landscape.Landscape, e landscape.Environment) *root {
 }
 
 // render is all files of the root; those that would be empty are left out.
-func (r *root) render() map[string][]byte {
+func (r *root) render() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for name, write := range map[string]func(*file){
 		"versions.tf": writeVersions, "backend.tf": writeBackend, "backend.hcl": r.writeBackendSettings,
@@ -88,11 +92,14 @@ func (r *root) render() map[string][]byte {
 	} {
 		f := newFile()
 		write(f)
+		if f.twice != "" {
+			return nil, fmt.Errorf("%s would be in %s twice: two names differ too little, rename one", f.twice, name)
+		}
 		if !f.empty {
 			files[name] = f.bytes()
 		}
 	}
-	return files
+	return files, nil
 }
 
 // public: there is a public load balancer.

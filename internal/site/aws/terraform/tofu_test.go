@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"godwit/internal/site/aws/policy"
 	"godwit/internal/site/aws/terraform/tofutest"
 )
 
@@ -28,8 +29,8 @@ func TestValid(t *testing.T) {
 }
 
 // TestMade makes an account and an environment that has everything: all of it
-// can be made at once, is as declared then, still is after a rollout, and can be
-// taken away again.
+// can be made at once, is as declared then, breaks no rule of package policy,
+// still is as declared after a rollout, and can be taken away again.
 func TestMade(t *testing.T) {
 	t.Parallel()
 	w := tofutest.New(t, render(t, parse(t, "testdata/golden/chain/landscape.hcl")))
@@ -38,6 +39,9 @@ func TestMade(t *testing.T) {
 		w.Init(root)
 		w.Apply(root, nil)
 		w.Same(root, nil)
+	}
+	for _, v := range policy.Check(policy.FromState(w.State(root)), policy.Expect{Protected: true}) {
+		t.Errorf("%s: %s %s; %s", v.Rule, v.Address, v.Why, v.Mend)
 	}
 	w.Alter(func(world tofutest.World) { rollOut(t, world) })
 	w.Same(root, nil)

@@ -43,6 +43,8 @@ func causesHere() []cause {
 		known(ErrProvider, `(?i)failed to (query|install|resolve) .*provider|could not (retrieve|query|connect).*(provider|registry)|required plugins are not installed|inconsistent dependency lock file|provider.* checksum|failed to load plugin schemas`,
 			"the AWS provider cannot be installed",
 			"let this machine reach the provider registry, or name a mirror in the CLI configuration (provider_installation), and run it again"),
+		passing(ErrBackend, `(?i)backend initialization required|backend configuration changed|module not installed`, "somebody else has initialised the root otherwise",
+			"run it again: godwit initialises it anew"),
 		known(ErrBucket, `(?i)s3 bucket .*does not exist|NoSuchBucket`, "a bucket is not there",
 			"apply the account root first: it makes the bucket of the states; a bucket just made may take a minute to be seen"),
 		known(ErrProtected, `(?i)instance cannot be destroyed|prevent_destroy|cannot delete protected|deletion ?protection|OperationNotPermitted.*delet`, "it is protected from being destroyed",

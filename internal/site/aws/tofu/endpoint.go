@@ -47,7 +47,7 @@ func (e Endpoint) Check() error {
 // providerServices are the names, in the AWS provider's endpoints block, of all
 // services that what godwit renders uses.
 var providerServices = []string{
-	"acm", "applicationautoscaling", "autoscaling", "cloudtrail", "cloudwatch", "ec2", "elbv2", "events", "guardduty", "iam", "kms", "lambda",
+	"accessanalyzer", "acm", "applicationautoscaling", "autoscaling", "cloudtrail", "cloudwatch", "ec2", "elbv2", "events", "guardduty", "iam", "kms", "lambda",
 	"logs", "rds", "route53", "s3", "s3control", "secretsmanager", "sns", "sqs", "ssm", "sts", "wafv2",
 }
 

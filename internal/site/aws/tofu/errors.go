@@ -22,6 +22,7 @@ var (
 	ErrUnavailable = errors.New("not offered there")
 	ErrCapacity    = errors.New("no capacity there at the moment")
 	ErrProvider    = errors.New("a provider cannot be installed")
+	ErrBackend     = errors.New("where the state is was changed")
 	ErrBucket      = errors.New("a bucket is missing")
 	ErrLocked      = errors.New("the state is locked")
 	ErrStale       = errors.New("the plan is stale")
@@ -128,9 +129,12 @@ func (d *Driver) failure(what string, r Root, w *watcher, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		f.Problems = append(f.Problems, Problem{Summary: "it was interrupted", Kind: errors.Join(ErrInterrupted, err), Passing: true, Mend: "run it again"})
-	case len(f.Problems) == 0 && err != nil:
+	case len(f.Problems) == 0 && err != nil: // for people, not for programs
 		summary, detail := plainError(err.Error())
 		f.Problems = append(f.Problems, d.problem(r, diagnostic{Summary: summary, Detail: detail}))
+	}
+	if errors.Is(f, ErrProvider) || errors.Is(f, ErrBackend) {
+		_ = r.remove(stampFile) // initialise again, next time
 	}
 	return f
 }

@@ -86,10 +86,10 @@ func found(what string, err error) (landscape.Findings, error) {
 	return landscape.Findings{finding(severity, p.Summary+": "+p.Detail, p.Mend)}, nil
 }
 
-// zones are those of the region that the account may use.
+// zones are those of the region that the account may use: what is rendered asks the same.
 func (p Preflight) zones(ctx context.Context, l *landscape.Landscape) ([]string, landscape.Findings, error) {
 	out, err := p.Offers.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{
-		Filters: []ec2types.Filter{{Name: aws.String("state"), Values: []string{"available"}}, {Name: aws.String("zone-type"), Values: []string{"availability-zone"}}},
+		Filters: []ec2types.Filter{{Name: aws.String("state"), Values: []string{"available"}}, {Name: aws.String("opt-in-status"), Values: []string{"opt-in-not-required"}}},
 	})
 	if err != nil {
 		fs, err := found("ask for the zones of "+l.AWS.Region, err)
@@ -181,30 +181,48 @@ func (p Preflight) databases(ctx context.Context, l *landscape.Landscape, enviro
 	}
 	var fs landscape.Findings
 	for _, class := range sortedKeys(wanted) {
-		in := &rds.DescribeOrderableDBInstanceOptionsInput{Engine: aws.String("postgres"), DBInstanceClass: &class}
-		standby, any := false, false
-		pages := rds.NewDescribeOrderableDBInstanceOptionsPaginator(p.Databases, in)
-		for pages.HasMorePages() && !standby {
-			out, err := pages.NextPage(ctx)
-			if err != nil {
-				more, err := found("ask whether "+class+" is offered", err)
-				return append(fs, more...), err
-			}
-			for _, o := range out.OrderableDBInstanceOptions {
-				if aws.ToString(o.DBInstanceClass) != class {
-					continue
-				}
-				any = true
-				standby = standby || aws.ToBool(o.MultiAZCapable)
+		offered, standby, err := p.offered(ctx, class)
+		if err == nil && !offered {
+			// Nothing at all is not what AWS answers: whoever is asked does not know.
+			var any bool
+			if any, _, err = p.offered(ctx, ""); err == nil && !any {
+				fs = append(fs, finding(landscape.Warning, "it cannot be found out whether database class "+class+" is offered", "look it up, or see what apply says"))
+				continue
 			}
 		}
-		if !any || !standby {
-			summary := fmt.Sprintf("database class %s, which %s wants, is not offered for Postgres in this region", class, wanted[class])
-			if any {
-				summary = fmt.Sprintf("database class %s, which %s wants, is offered without a standby in a second zone only", class, wanted[class])
-			}
-			fs = append(fs, finding(landscape.Error, summary, "declare another in aws { database = … }, such as db.t4g.medium"))
+		switch {
+		case err != nil:
+			more, err := found("ask whether "+class+" is offered", err)
+			return append(fs, more...), err
+		case !offered:
+			fs = append(fs, finding(landscape.Error, fmt.Sprintf("database class %s, which %s wants, is not offered for Postgres in this region", class, wanted[class]),
+				"declare another in aws { database = … }, such as db.t4g.medium"))
+		case !standby:
+			fs = append(fs, finding(landscape.Error, fmt.Sprintf("database class %s, which %s wants, is offered without a standby in a second zone only", class, wanted[class]),
+				"declare another in aws { database = … }, such as db.t4g.medium"))
 		}
 	}
 	return fs, nil
+}
+
+// offered says whether a class is there for Postgres, and with a standby; "" is any.
+func (p Preflight) offered(ctx context.Context, class string) (offered, standby bool, err error) {
+	in := &rds.DescribeOrderableDBInstanceOptionsInput{Engine: aws.String("postgres")}
+	if class != "" {
+		in.DBInstanceClass = &class
+	}
+	pages := rds.NewDescribeOrderableDBInstanceOptionsPaginator(p.Databases, in)
+	for pages.HasMorePages() && !standby {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return false, false, err
+		}
+		for _, o := range out.OrderableDBInstanceOptions {
+			if class == "" || aws.ToString(o.DBInstanceClass) == class {
+				offered = true
+				standby = standby || aws.ToBool(o.MultiAZCapable)
+			}
+		}
+	}
+	return offered, standby, nil
 }

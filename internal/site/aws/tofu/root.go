@@ -37,6 +37,7 @@ const (
 	localState   = private + "/terraform.tfstate"
 	defaultPlan  = private + "/plan"
 	lockFile     = private + "/lock"
+	stampFile    = private + "/initialised"
 	overrideFile = "godwit_override.tf.json"
 	backendFile  = private + "/state.tfbackend.json"
 	erroredState = "errored.tfstate"

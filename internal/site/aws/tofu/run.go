@@ -28,7 +28,7 @@ type RunningError struct {
 }
 
 func (e *RunningError) Error() string {
-	return fmt.Sprintf("an apply of %s that began at %s is still at work (process %d), though the godwit that began it has ended: wait for it, or watch it with `godwit aws apply --attach`",
+	return fmt.Sprintf("an apply of %s that began at %s is still at work (process %d), though the godwit that began it has ended: wait for it, or run `godwit aws apply` again, which follows it to its end",
 		e.Root, e.Since.Format(time.RFC3339), e.PID)
 }
 

@@ -3,6 +3,8 @@ package tofu
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -112,7 +114,8 @@ func (s *State) exists(ctx context.Context) (bool, error) {
 // load reads a root's state from the bucket; nil when there is none.
 func (s *State) load(ctx context.Context, r Root) (*document, error) {
 	bucket, key := s.bucket(), convention.StateKey(r.key())
-	out, err := s.Buckets.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	out, err := s.Buckets.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key},
+		func(o *s3.Options) { o.DisableLogOutputChecksumValidationSkipped = true }) // not everything that stands in for S3 has checksums
 	if err != nil {
 		var missing *s3types.NoSuchKey
 		if errors.As(err, &missing) {
@@ -154,7 +157,7 @@ func (d *Driver) locate(ctx context.Context, r Root) (place, error) {
 	case !there && r.account():
 		return localPlace, d.notLost(r)
 	case !there:
-		return "", fmt.Errorf("%w: there is no bucket %s for the state of %s: run `godwit aws apply account` before", ErrAccountFirst, d.State.bucket(), r.Name)
+		return "", fmt.Errorf("%w: there is no bucket %s for the state of %s: run `godwit aws apply --account` before", ErrAccountFirst, d.State.bucket(), r.Name)
 	case r.account():
 		return remotePlace, nil
 	}
@@ -163,7 +166,7 @@ func (d *Driver) locate(ctx context.Context, r Root) (place, error) {
 		return "", err
 	}
 	if account == nil {
-		return "", fmt.Errorf("%w: the bucket %s is there, but the account's own state has not been moved into it: run `godwit aws apply account` again, where it was run before",
+		return "", fmt.Errorf("%w: the bucket %s is there, but the account's own state has not been moved into it: run `godwit aws apply --account` again, where it was run before",
 			ErrAccountFirst, d.State.bucket())
 	}
 	return remotePlace, nil
@@ -211,10 +214,50 @@ func (d *Driver) prepare(ctx context.Context, r Root) (place, error) {
 			return "", err
 		}
 	}
+	if err := d.override(r, at == localPlace); err != nil {
+		return "", err
+	}
+	before, err := d.stamp(r, at)
+	if err != nil {
+		return "", err
+	}
+	if b, err := r.read(stampFile); err == nil && string(b) == before {
+		return at, r.lockDown()
+	}
 	if err := d.initialise(ctx, r, at, at != ownPlace); err != nil {
 		return "", err
 	}
-	return at, r.lockDown()
+	after, err := d.stamp(r, at)
+	if err != nil {
+		return "", err
+	}
+	return at, errors.Join(writePrivate(r.file(stampFile), []byte(after)), r.lockDown())
+}
+
+// stamp is of all that init depends on and of what it left: while it is the
+// same, init would do nothing, and takes its time.
+func (d *Driver) stamp(r Root, at place) (string, error) {
+	tree, err := r.digest()
+	if err != nil {
+		return "", err
+	}
+	settings := []any{tree, at, d.Program, d.Endpoint, d.environment()[cliConfig]}
+	if at == remotePlace {
+		settings = append(settings, d.backend(r))
+	}
+	for _, name := range []string{overrideFile, ".terraform.lock.hcl", ".terraform/terraform.tfstate", ".terraform/modules/modules.json"} {
+		b, err := r.read(name)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+		settings = append(settings, name, b)
+	}
+	text, err := json.Marshal(settings)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // initialise runs init with a root's state at a place. Anew: where it was before
@@ -237,6 +280,10 @@ func (d *Driver) initialise(ctx context.Context, r Root, at place, anew bool) er
 	if err != nil {
 		return err
 	}
+	// Whatever becomes of this, what was initialised before counts no more.
+	if err := r.remove(stampFile); err != nil {
+		return err
+	}
 	watch := newWatcher(d, nil)
 	if d.Program.atLeast("1.9.0") {
 		err = tf.InitJSON(ctx, watch, options...)
@@ -255,7 +302,6 @@ func (d *Driver) backend(r Root) map[string]any {
 		"bucket":       d.State.bucket(),
 		"key":          convention.StateKey(r.key()),
 		"region":       d.State.Account.Region,
-		"encrypt":      true,
 		"use_lockfile": true,
 	}
 	if d.Endpoint != "" {

@@ -84,7 +84,6 @@ const (
 `
 	settings = `region       = "eu-central-1"
 key          = "terraform/account.tfstate"
-encrypt      = true
 use_lockfile = true
 `
 	bucketRoot = backend + `
@@ -426,4 +425,39 @@ func TestEmulatorIsNotLeftBehind(t *testing.T) {
 		t.Error("the emulator's override is left for AWS")
 	}
 
+}
+
+// TestInitialisedOnce: init runs again only when something it depends on changed.
+func TestInitialisedOnce(t *testing.T) {
+	t.Parallel()
+	d, r := plain(t), account(t, two)
+	stamp := func() string {
+		mustPlan(t, d, r, PlanOptions{})
+		b, err := r.read(stampFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	first := stamp()
+	// A stamp is left alone as long as it is right.
+	info, err := os.Stat(r.file(stampFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := stamp(); again != first {
+		t.Error("nothing has changed, and it was initialised again")
+	}
+	if now, err := os.Stat(r.file(stampFile)); err != nil || !now.ModTime().Equal(info.ModTime()) {
+		t.Errorf("it was initialised again: %v", err)
+	}
+	rewrite(t, filepath.Join(r.Dir, "modules/x/main.tf"), `resource "terraform_data" "x" {}`)
+	rewrite(t, r.file("more.tf"), "module \"x\" {\n  source = \"../modules/x\"\n}\n")
+	if s := mustPlan(t, d, r, PlanOptions{}).Summary; len(s.Create) != 3 {
+		t.Errorf("with a new module: %s", asJSON(t, s))
+	}
+	if err := os.RemoveAll(r.file(".terraform")); err != nil {
+		t.Fatal(err)
+	}
+	mustPlan(t, d, r, PlanOptions{})
 }

@@ -34,7 +34,7 @@ got=$(gzip -dc "$FROM/rootfs.tar.gz" | sha256sum | cut -d ' ' -f 1)
 rm -rf /opt/godwit
 mkdir -p /opt/godwit/image/rootfs
 tar --extract --gzip --file "$FROM/rootfs.tar.gz" --directory /opt/godwit/image/rootfs \
-	--no-same-owner --no-same-permissions --keep-old-files
+	--no-same-owner --preserve-permissions --keep-old-files
 
 echo "godwit: units, scripts, hardening"
 (cd "$FROM/files" && find . -type f) | while read -r file; do

@@ -140,6 +140,7 @@ func TestFmt(t *testing.T) {
 
 // A whole life: made, unchanged, drifted, mended, changed, destroyed.
 func TestLife(t *testing.T) {
+	t.Parallel()
 	w := New(t, root(network))
 	w.Init("root")
 	w.Validate("root")
@@ -208,6 +209,7 @@ func drift(t *testing.T, w *Workspace) {
 // A change of a launch template is a new version of it, which its group follows;
 // another description is another security group, which its followers follow.
 func TestChange(t *testing.T) {
+	t.Parallel()
 	w := New(t, root(network))
 	w.Init("root")
 	w.Apply("root", nil)
@@ -236,6 +238,7 @@ func TestChange(t *testing.T) {
 
 // What is in use is not deleted: an order that AWS would refuse is found.
 func TestInUse(t *testing.T) {
+	t.Parallel()
 	w := New(t, root(network))
 	w.Init("root")
 	w.Apply("root", nil)
@@ -245,6 +248,7 @@ func TestInUse(t *testing.T) {
 
 // Two roots that would manage the same thing: AWS has names once an account.
 func TestNameTaken(t *testing.T) {
+	t.Parallel()
 	role := head + "resource \"aws_iam_role\" \"a\" {\n  name = \"till\"\n  assume_role_policy = jsonencode({ Version = \"2012-10-17\", Statement = [] })\n}\n"
 	w := New(t, map[string][]byte{"one/main.tf": []byte(role), "two/main.tf": []byte(role)})
 	w.Init("one")

@@ -99,6 +99,9 @@ resource "aws_db_instance" "this" {
   monitoring_role_arn                   = aws_iam_role.monitoring.arn
   enabled_cloudwatch_logs_exports       = ["postgresql", "upgrade"]
 
+  # Identifiers are cut when they are long; this is the landscape's own name.
+  tags = { "godwit:database" = var.name }
+
   depends_on = [
     aws_cloudwatch_log_group.this,
     aws_iam_role_policy_attachment.monitoring,
