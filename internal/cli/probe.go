@@ -20,11 +20,12 @@ import (
 )
 
 type probeOptions struct {
-	name, dir, target, host, ledger string
-	rate                            float64
-	duration                        time.Duration
-	writes                          float64
-	retry, verify                   bool
+	name, dir, env, site string
+	target, host, ledger string
+	rate                 float64
+	duration             time.Duration
+	writes               float64
+	retry, verify        bool
 }
 
 func newProbe(g *globals) *cobra.Command {
@@ -35,11 +36,14 @@ func newProbe(g *globals) *cobra.Command {
 		Long: `Sends the requests of a probe block at a constant rate, whatever the answers take
 (open loop: latency counts from the moment a request was due), keeps a ledger of
 every acknowledged write, and retries nothing unless asked. Ends after --duration
-or with Ctrl-C. Then asks the database that holds the truth for every write.
+or with Ctrl-C. Then asks the database that holds the truth for every write; those
+of the environments that no migration targets are not asked, nor those on AWS.
 
 Exit status: 0 nothing failed, is missing or doubled; 1 otherwise.`,
 		Example: `  godwit probe tills --dir examples/bistro --rate 500 --duration 1m
   godwit probe --dir examples/bistro --writes 0.5 --json
+  godwit probe alive --env test
+  godwit probe alive --env production --site aws               # through the public load balancer
   godwit probe --target http://127.0.0.1:9001 --verify=false   # straight at a service`,
 		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -50,6 +54,9 @@ Exit status: 0 nothing failed, is missing or doubled; 1 otherwise.`,
 		},
 	}
 	c.Flags().StringVar(&o.dir, "dir", o.dir, "directory of the landscape")
+	c.Flags().StringVar(&o.env, "env", "", "environment to send to (default: the one that answers for the declared host)")
+	g.completeEnvironments(c)
+	c.Flags().StringVar(&o.site, "site", siteLocal, "where that environment is: local, or aws, over https to its host")
 	c.Flags().StringVar(&o.target, "target", "", "where to send, http://HOST:PORT (default: the engine's gateway)")
 	c.Flags().StringVar(&o.host, "host", "", "Host header (default: the probe's ingress)")
 	c.Flags().StringVar(&o.ledger, "ledger", "", "file for the ledger (default: a temporary one)")
@@ -60,6 +67,12 @@ Exit status: 0 nothing failed, is missing or doubled; 1 otherwise.`,
 	c.Flags().BoolVar(&o.verify, "verify", o.verify, "compare the ledger with the data afterwards")
 	return c
 }
+
+// Sites that a probe can be sent to.
+const (
+	siteLocal = "local"
+	siteAWS   = "aws"
+)
 
 // asDeclared leaves the share of writes to the landscape.
 const asDeclared = -1
@@ -94,6 +107,9 @@ func (g *globals) probe(ctx context.Context, o probeOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := o.place(l); err != nil {
+		return err
+	}
 	options, err := g.probeOptions(ctx, l, p, o)
 	if err != nil {
 		return err
@@ -125,6 +141,21 @@ func (g *globals) probe(ctx context.Context, o probeOptions) error {
 	return nil
 }
 
+// place fills in the environment, and leaves the data alone where the engine
+// cannot ask for it.
+func (o *probeOptions) place(l *landscape.Landscape) error {
+	main := landscape.MainEnvironment(l)
+	o.env = cmp.Or(o.env, main)
+	if _, ok := l.Environment(o.env); !ok && len(l.Environments) > 0 {
+		return api.Fail(api.Missing, "the landscape declares no environment %q", o.env)
+	}
+	if o.site != siteLocal && o.site != siteAWS {
+		return api.Fail(api.Usage, "there is no site %q: take %s or %s", o.site, siteLocal, siteAWS)
+	}
+	o.verify = o.verify && o.env == main && o.site == siteLocal
+	return nil
+}
+
 func chooseProbe(l *landscape.Landscape, name string) (landscape.Probe, error) {
 	if name == "" && len(l.Probes) == 1 {
 		return l.Probes[0], nil
@@ -146,15 +177,18 @@ func (g *globals) probeOptions(ctx context.Context, l *landscape.Landscape, p la
 	if o.writes != asDeclared {
 		options.WriteShare = &o.writes
 	}
+	if in, ok := l.Ingress(p.Ingress); ok && options.Host == "" {
+		options.Host = landscape.IngressHost(l, in, o.env)
+	}
+	if o.site == siteAWS && options.Target == "" {
+		options.Target = "https://" + options.Host
+	}
 	if options.Target == "" || o.verify {
 		address, err := g.gateway(ctx)
 		if err != nil {
 			return options, fmt.Errorf("%w; or do without: --target URL --verify=false", err)
 		}
 		options.Target = cmp.Or(options.Target, "http://"+address)
-	}
-	if in, ok := l.Ingress(p.Ingress); ok && options.Host == "" {
-		options.Host = landscape.IngressHost(l, in, landscape.MainEnvironment(l))
 	}
 	return options, nil
 }

@@ -35,7 +35,8 @@ func options(watch time.Duration) rollout.Options {
 	if watch == 0 {
 		watch = Watch
 	}
-	return rollout.Options{Watch: watch, Poll: min(15*time.Second, watch), Launch: 20 * time.Minute, Drain: 6 * time.Minute}
+	return rollout.Options{Watch: watch, Poll: min(15*time.Second, watch), Launch: 20 * time.Minute,
+		Drain: 6 * time.Minute, Call: 15 * time.Minute}
 }
 
 // Deploy rolls out an image of a service into one environment, or all in the

@@ -30,7 +30,7 @@ type connection struct {
 type target struct {
 	address string // host:port
 	host    string // Host header
-	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	dial    dialFunc
 }
 
 // dialError is an error before anything was sent.

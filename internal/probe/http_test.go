@@ -178,7 +178,7 @@ func TestInvalid(t *testing.T) {
 	}
 	for i, o := range []Options{
 		with(func(o *Options) { o.Rate = 0 }),
-		with(func(o *Options) { o.Target = "https://127.0.0.1" }),
+		with(func(o *Options) { o.Target = "ftp://127.0.0.1" }),
 		with(func(o *Options) { o.Target = "127.0.0.1:80" }),
 		with(func(o *Options) { o.Host = "a\r\nb" }),
 		with(func(o *Options) { o.WriteShare = &two }),

@@ -17,6 +17,7 @@ package probe
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -31,7 +32,7 @@ var ErrInvalid = errors.New("invalid probe")
 // Options of a Run.
 type Options struct {
 	Probe    landscape.Probe
-	Target   string        // "http://127.0.0.1:8080": the gateway; only http
+	Target   string        // "http://127.0.0.1:8080": the gateway, or https://till.bistro.example
 	Host     string        // Host header; "" means Target's
 	Rate     float64       // requests per second, above 0
 	Duration time.Duration // 0: until the context ends
@@ -50,8 +51,12 @@ type Options struct {
 	// It is called from one goroutine and must return quickly.
 	OnSample func(Sample)
 	// Dial opens connections; nil dials TCP. It must respect its context.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial dialFunc
+	// RootCAs that a target with https is trusted by; nil: the system's.
+	RootCAs *x509.CertPool
 }
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
 const (
 	defaultTimeout = 10 * time.Second

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -56,12 +57,15 @@ func Run(ctx context.Context, o Options) (Result, error) {
 
 func (o Options) target() (target, error) {
 	u, err := url.Parse(o.Target)
-	if err != nil || u.Scheme != "http" || u.Host == "" || (u.Path != "" && u.Path != "/") {
+	if err != nil || ports[u.Scheme] == "" || u.Host == "" || (u.Path != "" && u.Path != "/") {
 		return target{}, fmt.Errorf("%w: target %q is not of the form http://host:port", ErrInvalid, o.Target)
 	}
 	t := target{address: u.Host, host: o.Host, dial: o.Dial}
 	if u.Port() == "" {
-		t.address = net.JoinHostPort(u.Hostname(), "80")
+		t.address = net.JoinHostPort(u.Hostname(), ports[u.Scheme])
+	}
+	if u.Scheme == "https" {
+		t.dial = secured(o.Dial, &tls.Config{ServerName: u.Hostname(), RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12})
 	}
 	if t.host == "" {
 		t.host = u.Host
@@ -70,6 +74,24 @@ func (o Options) target() (target, error) {
 		return target{}, fmt.Errorf("%w: host %q is not fit to be sent", ErrInvalid, t.host)
 	}
 	return t, nil
+}
+
+// ports are those of the schemes that a target may have.
+var ports = map[string]string{"http": "80", "https": "443"}
+
+// secured speaks TLS on what is dialled.
+func secured(dial dialFunc, config *tls.Config) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		over := tls.Client(conn, config)
+		if err := over.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return over, nil
+	}
 }
 
 func (l *load) run(ctx context.Context) Result {

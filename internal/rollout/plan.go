@@ -53,7 +53,9 @@ type Options struct {
 	Launch time.Duration `json:"launch,omitempty"`
 	// Drain is the deadline of requests in flight, long connections included,
 	// at a release that is drained; 30 s.
-	Drain  time.Duration `json:"drain,omitempty"`
+	Drain time.Duration `json:"drain,omitempty"`
+	// Call is the budget of calls of the site that should return soon; 15 s.
+	Call   time.Duration `json:"call,omitempty"`
 	Policy Policy        `json:"policy"`
 }
 
@@ -72,6 +74,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Drain == 0 {
 		o.Drain = 30 * time.Second
+	}
+	if o.Call == 0 {
+		o.Call = 15 * time.Second
 	}
 	return o
 }

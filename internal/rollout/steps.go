@@ -19,26 +19,23 @@ func Steps(s site.Site, p Plan) []journal.Step {
 	r.Options = p.Options.withDefaults()
 	if p.first() {
 		return []journal.Step{
-			{Name: "check", Do: r.check, Budget: callBudget},
+			{Name: "check", Do: r.check, Budget: r.Options.Call},
 			{Name: "launch", Do: r.launch, Undo: r.retireNew, Budget: r.Options.Launch},
 			{Name: "ready", Do: r.ready, Budget: r.Options.Launch},
 			{Name: "shift", Do: r.shiftFirst, Budget: r.Options.Launch, PointOfNoReturn: true},
 		}
 	}
 	return []journal.Step{
-		{Name: "check", Do: r.check, Budget: callBudget},
+		{Name: "check", Do: r.check, Budget: r.Options.Call},
 		{Name: "launch", Do: r.launch, Undo: r.retireNew, Budget: r.Options.Launch},
 		{Name: "ready", Do: r.ready, Budget: r.Options.Launch},
-		{Name: "shift a little", Do: r.shiftLittle, Undo: r.shiftBackAndDrain, Budget: callBudget},
-		{Name: "judge", Do: r.judge, Budget: r.Options.Watch + callBudget},
-		{Name: "shift the rest", Do: r.shiftRest, Undo: r.shiftBack, Budget: callBudget},
-		{Name: "drain old", Do: r.drainOld, Budget: 2*r.Options.Drain + callBudget, PointOfNoReturn: true},
-		{Name: "retire old", Do: r.retireOld, Budget: r.Options.Drain + callBudget},
+		{Name: "shift a little", Do: r.shiftLittle, Undo: r.shiftBackAndDrain, Budget: r.Options.Call},
+		{Name: "judge", Do: r.judge, Budget: r.Options.Watch + r.Options.Call},
+		{Name: "shift the rest", Do: r.shiftRest, Undo: r.shiftBack, Budget: r.Options.Call},
+		{Name: "drain old", Do: r.drainOld, Budget: 2*r.Options.Drain + r.Options.Call, PointOfNoReturn: true},
+		{Name: "retire old", Do: r.retireOld, Budget: r.Options.Drain + r.Options.Call},
 	}
 }
-
-// callBudget is for calls that should return at once.
-const callBudget = 15 * time.Second
 
 // rollout is a plan over a site.
 type rollout struct {

@@ -2,7 +2,8 @@
 // as a schema goes: what `validate`, `plan`, `apply`, drift and `destroy` need,
 // without an account and without a network.
 //
-// Its schema is the real one of the AWS provider (see scripts/provider-schema), so
+// Its schema is the real one of the AWS provider, taken from the npm package
+// @cdktf/provider-aws (MPL-2.0) by scripts/provider-schema, so
 // a wrong argument, type, block or missing requirement is refused by OpenTofu
 // itself, what only AWS can know is unknown until it is applied, and references,
 // the graph and lifecycle rules are real. What it creates is kept in a

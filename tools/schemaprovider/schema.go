@@ -196,7 +196,7 @@ func schemas(blocks map[string]*lazyBlock) map[string]*tfprotov5.Schema {
 func (b *block) wire(path string) *tfprotov5.SchemaBlock {
 	out := &tfprotov5.SchemaBlock{}
 	for name, a := range b.Attributes {
-		//nolint:staticcheck // the protocol's own way to write a type
+		//lint:ignore SA1019 the protocol's own way to write a type
 		t, err := tftypes.ParseJSONType(a.kind)
 		if err != nil {
 			panic(fmt.Sprintf("schema: %s.%s: type %s: %v", path, name, a.kind, err))

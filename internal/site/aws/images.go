@@ -19,7 +19,7 @@ import (
 func (s *Site) machineImage(ctx context.Context, r fleet.Release) (string, error) {
 	filter := func(name, value string) types.Filter { return types.Filter{Name: &name, Values: []string{value}} }
 	in := &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{
-		filter("tag:"+convention.TagService, r.Service), filter("tag:"+convention.TagImage, r.Image)}}
+		filter("tag:"+convention.TagLandscape, s.declared().Name), filter("tag:"+convention.TagService, r.Service), filter("tag:"+convention.TagImage, r.Image)}}
 	var all []types.Image
 	err := pages(func(token *string) (*string, error) {
 		in.NextToken = token

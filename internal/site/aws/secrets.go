@@ -24,9 +24,24 @@ func (s *Site) FillSecret(ctx context.Context, environment, database string, val
 	return s.fill(ctx, s.scope(environment).DatabaseSecret(database), values)
 }
 
-// FillServiceSecret does so with what a service's env takes from env.NAME.
+// FillServiceSecret puts what a service's env takes from env.NAME, whenever it is
+// something else than before. It says whether it put something.
 func (s *Site) FillServiceSecret(ctx context.Context, environment, service string, values map[string]string) (bool, error) {
-	return s.fill(ctx, s.scope(environment).ServiceSecret(service), values)
+	name := s.scope(environment).ServiceSecret(service)
+	put, err := s.fill(ctx, name, values)
+	if err != nil || put {
+		return put, err
+	}
+	before, err := s.read(ctx, name)
+	if err != nil || maps.Equal(before, values) {
+		return false, err
+	}
+	body, err := json.Marshal(values)
+	if err != nil {
+		return false, err
+	}
+	_, err = s.clients.SecretsManager.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: aws.String(string(body))})
+	return err == nil, explain("filling secret "+name, err)
 }
 
 func (s *Site) fill(ctx context.Context, name string, values map[string]string) (bool, error) {
@@ -70,8 +85,26 @@ func firstToken(name string) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", h[:4], h[4:6], h[6:8], h[8:10], h[10:16])
 }
 
-// secret reads a secret that is a JSON object. What it holds is in no error.
+// secret reads one that holds credentials.
 func (s *Site) secret(ctx context.Context, id string) (map[string]string, error) {
+	values, err := s.read(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var lacking []string
+	for _, key := range []string{"username", "password"} {
+		if values[key] == "" {
+			lacking = append(lacking, key)
+		}
+	}
+	if len(lacking) > 0 {
+		return nil, fmt.Errorf("secret %s has no %s, only %s", id, strings.Join(lacking, " and no "), strings.Join(slices.Sorted(maps.Keys(values)), ", "))
+	}
+	return values, nil
+}
+
+// read reads a secret that is a JSON object. What it holds is in no error.
+func (s *Site) read(ctx context.Context, id string) (map[string]string, error) {
 	out, err := s.clients.SecretsManager.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
 	if err != nil {
 		return nil, explain("reading secret "+id, err)
@@ -83,15 +116,6 @@ func (s *Site) secret(ctx context.Context, id string) (map[string]string, error)
 	values := map[string]string{}
 	for key, v := range raw {
 		values[key] = fmt.Sprint(v)
-	}
-	var lacking []string
-	for _, key := range []string{"username", "password"} {
-		if values[key] == "" {
-			lacking = append(lacking, key)
-		}
-	}
-	if len(lacking) > 0 {
-		return nil, fmt.Errorf("secret %s has no %s, only %s", id, strings.Join(lacking, " and no "), strings.Join(slices.Sorted(maps.Keys(values)), ", "))
 	}
 	return values, nil
 }

@@ -97,7 +97,7 @@ func (p *Provisioner) Bake(ctx context.Context, service, digest string) (string,
 	}
 	// On their own: moto forgets tags that come with the image.
 	_, err = p.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{aws.ToString(out.ImageId)},
-		Tags: ec2Tags(map[string]string{convention.TagService: service, convention.TagImage: digest})})
+		Tags: ec2Tags(map[string]string{convention.TagLandscape: p.Landscape, convention.TagService: service, convention.TagImage: digest})})
 	return aws.ToString(out.ImageId), err
 }
 
