@@ -23,7 +23,7 @@ Files that godwit rendered before and that are no longer needed are removed;
 variables and states are left alone. A file that godwit did not write is never
 replaced.`,
 		Example: `  godwit aws render examples/bistro --out terraform
-  cd terraform/environments/test && tofu init -backend=false && tofu validate`,
+  godwit aws render examples/bistro --out terraform --json | jq '.changed[]'`,
 		Args: arguments(0, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := directory(args)

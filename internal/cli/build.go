@@ -29,7 +29,7 @@ func newBuild(g *globals) *cobra.Command {
 --out it is written as an OCI layout, which deploy --image and aws bake --image
 take: built once, what was tried is what goes live. Needs no engine.`,
 		Example: `  godwit build till --dir examples/bistro
-  godwit build till --out images/till && godwit deploy till --image images/till`,
+  godwit build till --out images/till     # then: deploy till --image images/till`,
 		Args:              arguments(1, 1),
 		ValidArgsFunction: g.complete(serviceNames),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -206,7 +205,10 @@ func (c *Cloud) driver(ctx context.Context) (*tofu.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	buckets := s3.NewFromConfig(c.config, func(o *s3.Options) { o.UsePathStyle = c.Endpoint != "" })
+	buckets := s3.NewFromConfig(c.config, func(o *s3.Options) {
+		o.UsePathStyle = c.Endpoint != ""
+		o.DisableLogOutputChecksumValidationSkipped = true
+	})
 	return &tofu.Driver{Program: program, State: &tofu.State{Account: account, Buckets: buckets},
 		Endpoint: c.Endpoint, Progress: c.progress()}, nil
 }
@@ -240,6 +242,3 @@ func (c *Cloud) progress() func(tofu.Event) {
 		c.Sink.Event(api.Event{At: e.At, Scope: scope, Step: step, State: state, Message: message, MS: api.Milliseconds(e.Elapsed)})
 	}
 }
-
-// AccountFirst says whether an error means that the account has to be applied first.
-func AccountFirst(err error) bool { return errors.Is(err, tofu.ErrAccountFirst) }

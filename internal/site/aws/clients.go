@@ -45,8 +45,11 @@ func NewClients(cfg aws.Config) Clients {
 		CloudWatch:     cloudwatch.NewFromConfig(cfg),
 		RDS:            rds.NewFromConfig(cfg),
 		SecretsManager: secretsmanager.NewFromConfig(cfg),
-		S3:             s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil }),
-		STS:            sts.NewFromConfig(cfg),
+		S3: s3.NewFromConfig(cfg, func(o *s3.Options) {
+			o.UsePathStyle = cfg.BaseEndpoint != nil
+			o.DisableLogOutputChecksumValidationSkipped = true // an emulator sends no checksums
+		}),
+		STS: sts.NewFromConfig(cfg),
 	}
 }
 

@@ -148,7 +148,7 @@ func checkPermissions(t *testing.T, calls chan url.Values) {
 		t.Errorf("only %d calls", len(calls))
 	}
 	for len(calls) > 0 {
-		if action := (<-calls).Get("Action"); !slices.Contains(Permissions(), "ec2:"+action) {
+		if action := (<-calls).Get("Action"); !slices.Contains(permissions(), "ec2:"+action) {
 			t.Errorf("Packer calls %s, and no policy would let it", action)
 		}
 	}

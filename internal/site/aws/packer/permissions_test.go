@@ -1,11 +1,11 @@
 package packer
 
-// Permissions are the actions that baking and pruning need. A test compares them
+// permissions are the actions that baking and pruning need. A test compares them
 // with what a bake calls. Beyond them: iam:PassRole where the builder has an
 // instance profile; the use of the KMS key where that is not the account's
 // standard one; through a session, ssm:StartSession and ssm:TerminateSession, and
 // where no profile is given, making and deleting one with its role.
-func Permissions() []string {
+func permissions() []string {
 	return []string{
 		"autoscaling:DescribeAutoScalingGroups",
 		"ec2:AuthorizeSecurityGroupIngress",
