@@ -98,15 +98,16 @@ func (f *rootFlags) root(l *landscape.Landscape) (string, error) {
 	return tofu.EnvironmentRoot(f.env), nil
 }
 
-// awsFailure adds what a Terraform failure has beyond its text.
-func awsFailure(err error) error {
+// failed gives programs the problems of a Terraform failure one by one; its text,
+// which people get, has them all, and what was done before.
+func (a *onAWS) failed(err error) error {
 	var f *tofu.Failure
-	if !errors.As(err, &f) {
+	if !errors.As(err, &f) || !a.view.json {
 		return err
 	}
 	failure := &api.Failure{Code: api.AsFailure(err).Code, Message: err.Error()}
 	for _, p := range f.Problems {
 		failure.Findings = append(failure.Findings, landscape.Finding{Severity: landscape.Error, File: p.File, Line: p.Line, Summary: p.Error(), Mend: p.Mend})
 	}
-	return err
+	return failure
 }

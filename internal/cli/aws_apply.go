@@ -46,9 +46,9 @@ what was not; 3 approval is wanted.`,
 		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if adopt || push {
-				return awsFailure(a.recover(c, directory(args), &roots, o.options(false), adopt, push))
+				return a.failed(a.recover(c, directory(args), &roots, o.options(false), adopt, push))
 			}
-			return awsFailure(a.apply(c, directory(args), &roots, o.options(false), from, c.Flags().Changed("plan"), approve))
+			return a.failed(a.apply(c, directory(args), &roots, o.options(false), from, c.Flags().Changed("plan"), approve))
 		},
 	}
 	roots.add(c, a.globals)
@@ -75,7 +75,7 @@ Exit status: 0 ended, 1 failed, 3 approval is wanted.`,
 		Example: `  godwit aws destroy examples/bistro --env test --approve`,
 		Args:    arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return awsFailure(a.apply(c, directory(args), &roots, o.options(true), "", false, approve))
+			return a.failed(a.apply(c, directory(args), &roots, o.options(true), "", false, approve))
 		},
 	}
 	roots.add(c, a.globals)
@@ -103,7 +103,7 @@ kept out; make sure first that who holds it is really gone.`,
 			if err != nil {
 				return err
 			}
-			return awsFailure(cl.Unlock(c.Context(), tree(dir, roots.out), root, args[0]))
+			return a.failed(cl.Unlock(c.Context(), tree(dir, roots.out), root, args[0]))
 		},
 	}
 	roots.add(c, a.globals)

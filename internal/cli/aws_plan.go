@@ -37,7 +37,7 @@ Exit status: 0, and with --detailed-exitcode 2 when changes are pending.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, saved, err := a.planRoot(c, directory(args), &roots, o.options(false))
 			if err != nil {
-				return awsFailure(err)
+				return a.failed(err)
 			}
 			if err := a.showPlan(cl, saved); err != nil {
 				return err

@@ -218,7 +218,7 @@ func (c *Cloud) progress() func(tofu.Event) {
 	var mu sync.Mutex
 	states := map[tofu.Kind]string{tofu.Started: "begun", tofu.Done: "done", tofu.Failed: "failed", tofu.Warning: "note"}
 	return func(e tofu.Event) {
-		if e.Kind == tofu.Refreshing {
+		if e.Kind == tofu.Refreshing || e.Action == "read" {
 			return // there are hundreds
 		}
 		mu.Lock()

@@ -101,26 +101,27 @@ type tree struct {
 	all *[]policy.Resource
 }
 
-// the resource with an address, or the only one whose address has the words.
-func (r tree) the(address string) *policy.Resource {
+// the only resource whose address ends so, or has the words.
+func (r tree) the(words string) *policy.Resource {
 	r.t.Helper()
-	var found *policy.Resource
-	for i := range *r.all {
-		one := &(*r.all)[i]
-		if one.Address == address {
-			return one
-		}
-		if strings.Contains(one.Address, address) {
+	for _, fits := range []func(string, string) bool{strings.HasSuffix, strings.Contains} {
+		var found *policy.Resource
+		for i := range *r.all {
+			one := &(*r.all)[i]
+			if !fits(one.Address, words) {
+				continue
+			}
 			if found != nil {
-				r.t.Fatalf("%q is %s and %s", address, found.Address, one.Address)
+				r.t.Fatalf("%q is %s and %s", words, found.Address, one.Address)
 			}
 			found = one
 		}
+		if found != nil {
+			return found
+		}
 	}
-	if found == nil {
-		r.t.Fatalf("there is no %s", address)
-	}
-	return found
+	r.t.Fatalf("there is no %s", words)
+	return nil
 }
 
 // set gives an attribute another value; path goes through blocks: the first of each.

@@ -5,9 +5,9 @@ import (
 )
 
 const (
-	lock    = "aws_s3_bucket_object_lock_configuration.audit"
-	role    = "module.access.aws_iam_role.developer[0]"
-	policy1 = "module.service_till.aws_iam_role_policy.telemetry"
+	lock  = "aws_s3_bucket_object_lock_configuration.audit"
+	role  = "module.access.aws_iam_role.developer[0]"
+	grant = "module.service_till.aws_iam_role_policy.telemetry"
 )
 
 var storageMutations = []mutation{
@@ -81,7 +81,7 @@ func allowing(rest string) string {
 }
 
 func grants(rest string) func(tree) {
-	return func(r tree) { r.set(policy1, "policy", allowing(rest)) }
+	return func(r tree) { r.set(grant, "policy", allowing(rest)) }
 }
 
 func trusts(rest string) func(tree) {
@@ -99,7 +99,7 @@ var iamMutations = []mutation{
 	{"all topics", test, "iam-wildcard", "on arn:aws:sns:eu-central-1:123456789012:*", grants(`"Action":"sns:Publish","Resource":"arn:aws:sns:eu-central-1:123456789012:*"`)},
 	{"all but some actions", test, "iam-wildcard", "all but something", grants(`"NotAction":"iam:*","Resource":"arn:aws:s3:::a/b"`)},
 	{"all but some resources", test, "iam-wildcard", "all but something", grants(`"Action":"s3:GetObject","NotResource":"arn:aws:s3:::a/b"`)},
-	{"no JSON", test, "iam-wildcard", "is no policy", func(r tree) { r.set(policy1, "policy", "{") }},
+	{"no JSON", test, "iam-wildcard", "is no policy", func(r tree) { r.set(grant, "policy", "{") }},
 	{"a policy of its own", test, "iam-wildcard", "aws_iam_policy.look: it allows s3:*", func(r tree) {
 		r.set("module.access.aws_iam_policy.look", "policy", allowing(`"Action":"s3:*","Resource":"arn:aws:s3:::a"`))
 	}},
@@ -148,17 +148,4 @@ var iamMutations = []mutation{
 		r.set(role, "max_session_duration", 7200.)
 		trusts(`"Principal":{"Federated":"arn:aws:iam::123456789012:saml-provider/us"},"Action":"sts:AssumeRoleWithSAML"`)(r)
 	}},
-}
-
-// harmless are changes of trust that no rule minds.
-var harmless = map[string]func(tree){
-	"an identity provider": trusts(`"Principal":{"Federated":"arn:aws:iam::123456789012:saml-provider/us"},"Action":"sts:AssumeRoleWithSAML"`),
-	"a service":            trusts(`"Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"`),
-	"a list of values":     trusts(`"Principal":{"AWS":["arn:aws:iam::123456789012:role/people"]},"Action":"sts:AssumeRole","Condition":{"Bool":{"aws:MultiFactorAuthPresent":[true]}}`),
-	"somebody is refused": func(r tree) {
-		r.set(role, "assume_role_policy", `{"Statement":[{"Effect":"Deny","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`)
-	},
-	"a bucket's objects":  grants(`"Action":"s3:Get*","Resource":"arn:aws:s3:::a/*"`),
-	"a log group's lines": grants(`"Action":"logs:PutLogEvents","Resource":"arn:aws:logs:eu-central-1:123456789012:log-group:/a:*"`),
-	"with a condition":    grants(`"Action":"ec2:Describe*","Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":"eu-central-1"}}`),
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
@@ -57,6 +58,31 @@ func Reach(resources []Resource) ([]Way, error) {
 		}
 	}
 	return r.ways(), nil
+}
+
+// within: another way says the same of a network outside, and says it better: of
+// all that the network is part of, or of just the part that it is true for.
+func (w Way) within(o Way) bool {
+	same := w.Protocol == o.Protocol && w.First == o.First && w.Last == o.Last && w.Through == o.Through
+	if !same || o.Partly {
+		return false
+	}
+	mine, other := w.From.network(), o.From.network()
+	if w.From == o.From {
+		mine, other = w.To.network(), o.To.network()
+	} else if w.To != o.To {
+		return false
+	}
+	return mine.IsValid() && other.IsValid() && mine != other && (within(mine, other) || w.Partly && within(other, mine))
+}
+
+// network is what a node outside stands for; not valid of others.
+func (n Node) network() netip.Prefix {
+	if n.Kind != "network" {
+		return netip.Prefix{}
+	}
+	p, _ := netip.ParsePrefix(n.Name)
+	return p
 }
 
 // sets are ports on which some packets get there and back, and all of them do.
@@ -184,6 +210,9 @@ func (r *reach) ways() []Way {
 		add(total.surely, false)
 		add(total.could.without(total.surely), true)
 	}
+	all = slices.DeleteFunc(slices.Clone(all), func(a Way) bool {
+		return slices.ContainsFunc(all, func(b Way) bool { return a.within(b) })
+	})
 	slices.SortFunc(all, func(a, b Way) int {
 		return cmp.Or(cmp.Compare(a.String(), b.String()), cmp.Compare(a.Through, b.Through))
 	})
