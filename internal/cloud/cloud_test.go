@@ -78,8 +78,12 @@ func open(t *testing.T, c *awsfake.Cloud, sink api.Sink) *cloud.Cloud {
 
 func openWith(t *testing.T, c *awsfake.Cloud, s3 aws.S3, sink api.Sink) *cloud.Cloud {
 	t.Helper()
-	clients := aws.Clients{AutoScaling: c.AutoScaling(), EC2: c.EC2(), LoadBalancing: c.LoadBalancing(), CloudWatch: c.CloudWatch(), RDS: c.RDS(),
-		SecretsManager: c.SecretsManager(), S3: s3, STS: c.STS()}
+	return openClients(t, aws.Clients{AutoScaling: c.AutoScaling(), EC2: c.EC2(), LoadBalancing: c.LoadBalancing(), CloudWatch: c.CloudWatch(), RDS: c.RDS(),
+		SecretsManager: c.SecretsManager(), S3: s3, STS: c.STS()}, sink)
+}
+
+func openClients(t *testing.T, clients aws.Clients, sink api.Sink) *cloud.Cloud {
+	t.Helper()
 	opened, err := cloud.Open(context.Background(), cloud.Options{Landscape: bistro(), Sink: sink, Clients: &clients,
 		Resolve: func(context.Context, string) (netip.Addr, error) { return netip.MustParseAddr("10.10.128.1"), nil }})
 	if err != nil {

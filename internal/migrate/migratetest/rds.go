@@ -31,21 +31,28 @@ var rdsDatabase = []string{
 }
 
 // StartRDS starts a server of Postgres 17 whose roles are set up like RDS's,
-// with the database of the shop, empty. Its Admin is the master user.
+// with the database of the shop, empty, and its owner. Its Admin is the master user.
 func StartRDS(t testing.TB) *Server {
 	t.Helper()
+	s := StartBareRDS(t)
+	Exec(t, s.Admin, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD 'shop'", Owner),
+		fmt.Sprintf("GRANT %s TO %s WITH INHERIT TRUE, SET TRUE", Owner, Master), "GRANT CREATE ON SCHEMA public TO "+Owner)
+	s.App = as(t, s.Root, Owner, "shop")
+	return s
+}
+
+// StartBareRDS is StartRDS as AWS gives it: nobody is there but the master.
+func StartBareRDS(t testing.TB, options ...postgrestest.Option) *Server {
+	t.Helper()
 	bin := filepath.Dir(testtool.Find(t, "postgres17/bin/postgres"))
-	server := postgrestest.StartForTest(t, postgrestest.With(local.Installation{Bin: bin, Major: 17, Version: "17.10"}),
+	options = append([]postgrestest.Option{postgrestest.With(local.Installation{Bin: bin, Major: 17, Version: "17.10"}),
 		postgrestest.Config("wal_level", "logical"), postgrestest.Config("wal_retrieve_retry_interval", "200ms"),
-		postgrestest.Config("max_worker_processes", "16"), postgrestest.Config("max_logical_replication_workers", "10"))
+		postgrestest.Config("max_worker_processes", "16"), postgrestest.Config("max_logical_replication_workers", "10")}, options...)
+	server := postgrestest.StartForTest(t, options...)
 	Exec(t, server.URL("postgres"), rdsRoles...)
-	master := as(t, server.URL("postgres"), Master, "master")
-	Exec(t, master, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD 'shop'", Owner),
-		fmt.Sprintf("GRANT %s TO %s WITH INHERIT TRUE, SET TRUE", Owner, Master), "CREATE DATABASE "+database)
+	Exec(t, as(t, server.URL("postgres"), Master, "master"), "CREATE DATABASE "+database)
 	Exec(t, server.URL(database), rdsDatabase...)
-	admin := as(t, server.URL(database), Master, "master")
-	Exec(t, admin, fmt.Sprintf("GRANT CREATE ON SCHEMA public TO %s", Owner))
-	return &Server{Admin: admin, App: as(t, server.URL(database), Owner, "shop"), Root: server.URL(database), Port: server.Port, Pid: server.Pid, stop: server.Stop}
+	return &Server{Admin: as(t, server.URL(database), Master, "master"), Root: server.URL(database), Port: server.Port, Pid: server.Pid, stop: server.Stop}
 }
 
 func as(t testing.TB, admin, user, password string) string {

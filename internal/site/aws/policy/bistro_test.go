@@ -134,8 +134,9 @@ func (r tree) ways() []string {
 	return slices.Compact(all)
 }
 
-// gateways are the services of AWS that every service reaches.
-var gateways = []string{"autoscaling", "logs", "monitoring", "s3", "secretsmanager"}
+// gateways are the services of AWS that every service reaches; secrets where
+// there are some.
+var gateways = []string{"autoscaling", "logs", "monitoring", "s3"}
 
 // declared are the ways that there have to be: the edges of the landscape, and
 // what they need on AWS.
@@ -160,9 +161,12 @@ func declared(l *landscape.Landscape, environment string) []string {
 	for service, port := range needed {
 		add("balancer."+scope.LoadBalancer(convention.Internal, service), "service."+service, port)
 	}
-	in := l.AWS.In(environment)
+	in, endpoints := l.AWS.In(environment), gateways
+	if len(l.Databases) > 0 {
+		endpoints = append(slices.Clone(gateways), "secretsmanager")
+	}
 	for _, s := range l.Services {
-		for _, gateway := range gateways {
+		for _, gateway := range endpoints {
 			add("service."+s.Name, "endpoint."+gateway, 443)
 		}
 		for _, n := range l.AWS.Service(environment, s.Name).Egress {

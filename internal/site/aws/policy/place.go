@@ -27,6 +27,8 @@ func (n Node) String() string {
 	return n.Kind + "." + n.Name
 }
 
+const kindNetwork = "network"
+
 // Tags by which a node's name is known.
 const (
 	tagService  = "godwit:service"
@@ -174,7 +176,7 @@ func (w *world) outsides() []outside {
 	add := func(n netip.Prefix) {
 		if !seen[n] && !w.ours(n) {
 			seen[n] = true
-			all = append(all, outside{node: Node{"network", n.String()}, at: spot{network: n}})
+			all = append(all, outside{node: Node{kindNetwork, n.String()}, at: spot{network: n}})
 		}
 	}
 	lists := map[string]bool{}

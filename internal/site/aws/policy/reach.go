@@ -78,7 +78,7 @@ func (w Way) within(o Way) bool {
 
 // network is what a node outside stands for; not valid of others.
 func (n Node) network() netip.Prefix {
-	if n.Kind != "network" {
+	if n.Kind != kindNetwork {
 		return netip.Prefix{}
 	}
 	p, _ := netip.ParsePrefix(n.Name)
@@ -211,7 +211,8 @@ func (r *reach) ways() []Way {
 		add(total.could.without(total.surely), true)
 	}
 	all = slices.DeleteFunc(slices.Clone(all), func(a Way) bool {
-		return slices.ContainsFunc(all, func(b Way) bool { return a.within(b) })
+		outside := a.From.Kind == kindNetwork || a.To.Kind == kindNetwork
+		return outside && slices.ContainsFunc(all, func(b Way) bool { return a.within(b) })
 	})
 	slices.SortFunc(all, func(a, b Way) int {
 		return cmp.Or(cmp.Compare(a.String(), b.String()), cmp.Compare(a.Through, b.Through))
