@@ -134,14 +134,14 @@ pipeline "bistro" {
   stage "bake" { bake = true }
   stage "deploy-test" { deploy = environment.test }
   stage "smoke" {
-    probe       = probe.tills
+    probe       = probe.alive
     environment = environment.test
     duration    = "3s"
     rate        = 20
   }
   stage "deploy-stage" { deploy = environment.stage }
   stage "load" {
-    probe       = probe.tills
+    probe       = probe.alive
     environment = environment.stage
     duration    = "5s"
     rate        = 100
@@ -263,4 +263,10 @@ probe "tills" {
       WHERE i.total IS DISTINCT FROM o.total_cents
     SQL
   }
+}
+
+# Whether the tills answer at all, in environments whose databases are empty.
+probe "alive" {
+  ingress = ingress.till
+  request "health" { path = "/healthz" }
 }

@@ -41,10 +41,10 @@ of the environments that no migration targets are not asked, nor those on AWS.
 
 Exit status: 0 nothing failed, is missing or doubled; 1 otherwise.`,
 		Example: `  godwit probe tills --dir examples/bistro --rate 500 --duration 1m
-  godwit probe --dir examples/bistro --writes 0.5 --json
+  godwit probe tills --dir examples/bistro --writes 0.5 --json
   godwit probe alive --env test
   godwit probe alive --env production --site aws               # through the public load balancer
-  godwit probe --target http://127.0.0.1:9001 --verify=false   # straight at a service`,
+  godwit probe tills --target http://127.0.0.1:9001 --verify=false   # straight at a service`,
 		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {

@@ -18,7 +18,7 @@ func openIngress(w *world) {
 			everybody := n.Bits() == 0
 			switch {
 			case everybody && w.publicGroup(g.group) && g.only(80, 443):
-			case !everybody && w.overVPN(n) && w.databaseGroup(g.group) && g.only(w.databasePorts(g.group)...):
+			case !everybody && w.overVPN(n) && w.databaseGroup(g.group) && w.toDatabases(g):
 			default:
 				w.breaks(g.by, fmt.Sprintf("it is open to %s on %s", n, g.opening()),
 					"name a security group instead of a network; only a public load balancer's 80 and 443 are for everybody")
@@ -54,56 +54,48 @@ func (s span) String() string {
 	return fmt.Sprintf("%d-%d", s.first, s.last)
 }
 
-// publicGroup: the group belongs to public load balancers, and to nothing else;
-// or it is not known yet what it belongs to.
+// publicGroup: the group belongs to public load balancers, and to nothing else,
+// as far as is known.
 func (w *world) publicGroup(group string) bool {
+	return w.onlyOf(group, "aws_lb", "security_groups", func(v Values) bool { return v.May("internal", "false", "") })
+}
+
+// databaseGroup: the group belongs to databases, and to nothing else.
+func (w *world) databaseGroup(group string) bool {
+	return w.onlyOf(group, "aws_db_instance", "vpc_security_group_ids", func(Values) bool { return true })
+}
+
+// onlyOf: whatever is in the group is of one type, and is good; and there is some.
+func (w *world) onlyOf(group, kind, attribute string, good func(Values) bool) bool {
 	if group == "" {
-		return true
+		return true // not known yet
 	}
-	public := false
 	for _, r := range w.all {
-		if !slices.Contains(groupsOf(r), group) {
-			continue
-		}
-		if r.Type != "aws_lb" || !r.Values.May("internal", "false", "") {
+		if slices.Contains(groupsOf(r), group) && (r.Type != kind || !good(r.Values)) {
 			return false
 		}
-		public = true
 	}
-	return public
+	return slices.ContainsFunc(w.of(kind), func(r Resource) bool { return r.Values.MayHold(attribute, group) })
 }
 
-func (w *world) databaseGroup(group string) bool {
-	if group == "" {
-		return true
-	}
-	found := false
-	for _, r := range w.all {
-		if slices.Contains(groupsOf(r), group) {
-			if r.Type != "aws_db_instance" {
-				return false
-			}
-			found = true
-		}
-	}
-	return found
-}
-
-// databasePorts are the ports of the databases in a group.
-func (w *world) databasePorts(group string) []int {
+// toDatabases: the gate opens only the ports of the databases in its group.
+func (w *world) toDatabases(g gate) bool {
 	var all []int
 	for _, r := range w.of("aws_db_instance") {
-		if group == "" || slices.Contains(groupsOf(r), group) {
-			all = append(all, r.Values.Int("port"))
+		if g.group != "" && !r.Values.MayHold("vpc_security_group_ids", g.group) {
+			continue
 		}
+		if r.Values.Unknown("port") {
+			return true
+		}
+		all = append(all, r.Values.Int("port"))
 	}
-	return all
+	return g.only(all...)
 }
 
 // overVPN: the network is at the other end of a VPN.
 func (w *world) overVPN(n netip.Prefix) bool {
-	_, ok := w.with("aws_vpn_connection_route", "destination_cidr_block", n.String())
-	return ok
+	return !w.lacks("aws_vpn_connection_route", "destination_cidr_block", n.String())
 }
 
 // openEgress: out go named groups, gateways of AWS, and networks that are
@@ -118,7 +110,7 @@ func openEgress(w *world) {
 		}
 		for _, n := range g.networks {
 			switch {
-			case w.overVPN(n) && w.databaseGroup(g.group) && g.only(w.databasePorts(g.group)...):
+			case w.overVPN(n) && w.databaseGroup(g.group) && w.toDatabases(g):
 			case broad(n):
 				w.breaks(g.by, fmt.Sprintf("it may reach %s", n), "name a security group, or the networks that it needs")
 			case !g.only(443):
@@ -200,9 +192,9 @@ func flowLogs(w *world) {
 		if id == "" {
 			continue
 		}
-		if log, ok := w.with("aws_flow_log", "vpc_id", id); !ok {
+		if w.lacks("aws_flow_log", "vpc_id", id) {
 			w.breaks(vpc, "it has no flow log", "add aws_flow_log")
-		} else if !log.Values.May("traffic_type", "ALL") {
+		} else if log, ok := w.with("aws_flow_log", "vpc_id", id); ok && !log.Values.May("traffic_type", "ALL") {
 			w.breaks(log, "it does not log all traffic", `set traffic_type = "ALL"`)
 		}
 	}

@@ -140,6 +140,14 @@ func (w *world) breaks(r Resource, why, mend string) {
 	w.found = append(w.found, Violation{w.rule, r.Address, why, mend})
 }
 
+// lacks: no resource of a type has the value, and none could: theirs are known.
+func (w *world) lacks(kind, attribute, value string) bool {
+	if _, ok := w.with(kind, attribute, value); ok {
+		return false
+	}
+	return !slices.ContainsFunc(w.of(kind), func(r Resource) bool { return r.Values.Unknown(attribute) })
+}
+
 // with finds the first resource of a type that has a value.
 func (w *world) with(kind, attribute, value string) (Resource, bool) {
 	by, ok := w.index[key{kind, attribute}]

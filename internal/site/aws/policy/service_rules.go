@@ -172,11 +172,11 @@ func shield(w *world) {
 		if lb.Values.May("internal", "true") || arn == "" {
 			continue
 		}
-		a, ok := w.with("aws_wafv2_web_acl_association", "resource_arn", arn)
-		if !ok {
+		if w.lacks("aws_wafv2_web_acl_association", "resource_arn", arn) {
 			w.breaks(lb, "no shield stands before it", "add aws_wafv2_web_acl_association")
 			continue
 		}
+		a, _ := w.with("aws_wafv2_web_acl_association", "resource_arn", arn)
 		if lb.Values.True("enable_waf_fail_open") {
 			w.breaks(lb, "without its shield it lets everybody in", "set enable_waf_fail_open = false")
 		}
@@ -189,8 +189,7 @@ func shield(w *world) {
 
 // limits: a rule refuses who asks too often, rather than to count them.
 func limits(rule Values) bool {
-	rates := rule.Block("statement").Blocks("rate_based_statement")
-	return len(rates) > 0 && len(rule.Block("action").Blocks("block")) > 0
+	return rule.Block("statement").Has("rate_based_statement") && rule.Block("action").Has("block")
 }
 
 // parameters are what a database needs so that data can move, and only encrypted.
@@ -225,18 +224,15 @@ func databases(w *world) {
 func (w *world) parametersOf(r Resource) {
 	name := r.Values.Text("parameter_group_name")
 	group, ok := w.with("aws_db_parameter_group", "name", name)
-	if !ok {
-		if !r.Values.Unknown("parameter_group_name") {
-			w.breaks(r, "its parameters are those of RDS: it has no logical replication", "give it an aws_db_parameter_group")
-		}
-		return
+	if !r.Values.Unknown("parameter_group_name") && w.lacks("aws_db_parameter_group", "name", name) {
+		w.breaks(r, "its parameters are those of RDS: it has no logical replication", "give it an aws_db_parameter_group")
 	}
-	if group.Values.Unknown("parameter") {
+	if !ok || group.Values.Unknown("parameter") {
 		return
 	}
 	for _, p := range parameters {
 		if !slices.ContainsFunc(group.Values.Blocks("parameter"), func(set Values) bool {
-			return set.Text("name") == p.name && set.May("value", p.value)
+			return set.May("name", p.name) && set.May("value", p.value)
 		}) {
 			w.breaks(group, p.why, "set "+p.name+" = "+p.value)
 		}

@@ -63,17 +63,18 @@ func buckets(w *world) {
 			continue
 		}
 		block, closed := w.with("aws_s3_bucket_public_access_block", "bucket", name)
+		open := w.lacks("aws_s3_bucket_public_access_block", "bucket", name)
 		for _, attribute := range publicAccess {
-			if !closed || !block.Values.May(attribute, "true") {
+			if open || closed && !block.Values.May(attribute, "true") {
 				w.breaks(b, "the public may get at it: "+attribute+" is not set", "add aws_s3_bucket_public_access_block with all four")
 				break
 			}
 		}
-		if _, ok := w.with("aws_s3_bucket_server_side_encryption_configuration", "bucket", name); !ok {
+		if w.lacks("aws_s3_bucket_server_side_encryption_configuration", "bucket", name) {
 			w.breaks(b, "it says nothing of encryption", "add aws_s3_bucket_server_side_encryption_configuration")
 		}
 		policy, ok := w.with("aws_s3_bucket_policy", "bucket", name)
-		if !ok || !policy.Values.Unknown("policy") && !onlyTLS(policy.Values.Text("policy"), name) {
+		if w.lacks("aws_s3_bucket_policy", "bucket", name) || ok && !policy.Values.Unknown("policy") && !onlyTLS(policy.Values.Text("policy"), name) {
 			w.breaks(b, "it can be reached without TLS", "deny everybody s3:* with aws:SecureTransport false, for the bucket and what is in it")
 		}
 	}
@@ -115,9 +116,9 @@ func objectLock(w *world) {
 		versioning, versioned := w.with("aws_s3_bucket_versioning", "bucket", name)
 		switch {
 		case name == "": // not known yet
-		case !versioned || !versioning.Values.Block("versioning_configuration").May("status", "Enabled"):
+		case w.lacks("aws_s3_bucket_versioning", "bucket", name), versioned && !versioning.Values.Block("versioning_configuration").May("status", "Enabled"):
 			w.breaks(lock, "its bucket has no versions", "enable aws_s3_bucket_versioning first")
-		case !lock.after(versioning):
+		case versioned && !lock.after(versioning):
 			w.breaks(lock, "it may be made before its bucket has versions", "add depends_on = ["+versioning.Address+"]")
 		}
 		for _, trail := range w.of("aws_cloudtrail") {
@@ -128,7 +129,7 @@ func objectLock(w *world) {
 	}
 	for _, b := range w.of("aws_s3_bucket") {
 		id := b.Values.Text("id")
-		if _, ok := w.with("aws_s3_bucket_object_lock_configuration", "bucket", id); id != "" && !ok && b.Values.True("object_lock_enabled") {
+		if id != "" && w.lacks("aws_s3_bucket_object_lock_configuration", "bucket", id) && b.Values.True("object_lock_enabled") {
 			w.breaks(b, "it could lock objects, and does not", "add aws_s3_bucket_object_lock_configuration")
 		}
 	}

@@ -81,6 +81,15 @@ func (v Values) Blocks(name string) []Values {
 	return nil
 }
 
+// Has says whether there is a block of a name, or could be.
+func (v Values) Has(name string) bool { return v.Unknown(name) || len(v.Blocks(name)) > 0 }
+
+// MayHold says whether a list holds a text, or could: not all of it is known.
+func (v Values) MayHold(name, wanted string) bool {
+	list, _ := v[name].([]any)
+	return v.Unknown(name) || slices.Contains(list, any(wanted)) || slices.Contains(list, nil)
+}
+
 // Block is the first of them. It can be asked like any other when there is none:
 // nothing is set in it; or, when that is not known, nothing is known of it.
 func (v Values) Block(name string) Values {
