@@ -17,7 +17,8 @@ import (
 // onAWS are the options of all commands below aws.
 type onAWS struct {
 	*globals
-	endpoint string
+	endpoint   string
+	databaseCA string
 }
 
 func newAWS(g *globals) *cobra.Command {
@@ -54,18 +55,26 @@ func (a *onAWS) open(ctx context.Context, dir string) (*cloud.Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cloud.Open(ctx, cloud.Options{Landscape: l, Dir: wire.Dir, State: a.state, Endpoint: tofu.Endpoint(a.endpoint), Sink: a.sink()})
+	return cloud.Open(ctx, cloud.Options{Landscape: l, Dir: wire.Dir, State: a.state, Endpoint: tofu.Endpoint(a.endpoint), DatabaseCA: a.databaseCA, Sink: a.sink()})
 }
 
 // tree is where a landscape's Terraform is: beside it when nobody says.
 func tree(dir, out string) string {
 	if out != "" {
-		return out
+		return absolute(out)
 	}
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		dir = filepath.Dir(dir)
 	}
-	return filepath.Join(dir, "terraform")
+	return absolute(filepath.Join(dir, "terraform"))
+}
+
+// absolute: Terraform runs in another directory.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // roots are those that a command is about.

@@ -149,6 +149,9 @@ func (a *onAWS) planToApply(c *cobra.Command, dir string, roots *rootFlags, o to
 	if err != nil {
 		return nil, tofu.Saved{}, err
 	}
+	if from != "=" {
+		from = absolute(from)
+	}
 	plan, err := cl.Load(tree(dir, roots.out), root, strings.TrimPrefix(from, "="))
 	return cl, plan, err
 }

@@ -20,7 +20,7 @@ type rolloutFlags struct {
 
 func (r *rolloutFlags) add(c *cobra.Command, g *globals) {
 	c.Flags().StringVar(&r.dir, "dir", ".", "directory of the landscape")
-	c.Flags().StringVar(&r.env, "env", "", "only this environment")
+	c.Flags().StringVar(&r.env, "env", "", "environment (status and resume: all when not given)")
 	g.completeEnvironments(c)
 }
 
@@ -67,6 +67,7 @@ Exit status: 0 done or unchanged, 1 failed, 3 the release was refused.`,
 	}
 	r.add(c, a.globals)
 	r.addWatch(c)
+	_ = c.MarkFlagRequired("env") // production is never reached by leaving something out
 	c.Flags().StringVar(&image, "image", "", "OCI layout directory or archive that was baked, instead of the declared one")
 	return c
 }
@@ -93,6 +94,7 @@ one named by --to. The same steps as deploy.`,
 	}
 	r.add(c, a.globals)
 	r.addWatch(c)
+	_ = c.MarkFlagRequired("env") // production is never reached by leaving something out
 	c.Flags().IntVar(&to, "to", 0, "release number (default: the last that served before)")
 	return c
 }
@@ -155,7 +157,7 @@ func (a *onAWS) status(ctx context.Context, r rolloutFlags) error {
 }
 
 func newAWSDatabases(a *onAWS) *cobra.Command {
-	var env string
+	var env, database, via string
 	c := &cobra.Command{
 		Use:   "databases [DIR]",
 		Short: "Make the roles that services connect as, and fill their secrets",
@@ -163,15 +165,19 @@ func newAWSDatabases(a *onAWS) *cobra.Command {
 with a password that nobody sees, and puts what they connect with into the
 database's secret. Terraform leaves that secret empty, so that no password is in
 its state. Run it once after apply, where the environment's network is reached:
-over its VPN, or through a Systems Manager port session. It repeats safely.`,
-		Example: `  godwit aws databases examples/bistro --env test`,
-		Args:    arguments(0, 1),
+over its VPN for instance, or name a forwarded port. It repeats safely.
+
+With --ca the server's certificate is checked; without, the connection is only
+encrypted.`,
+		Example: `  godwit aws databases examples/bistro --env test --ca global-bundle.pem
+  godwit aws databases examples/bistro --env test --database till --via 127.0.0.1:15432`,
+		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.open(c.Context(), directory(args))
 			if err != nil {
 				return err
 			}
-			all, err := cl.PrepareDatabases(c.Context(), env)
+			all, err := cl.PrepareDatabases(c.Context(), env, database, via)
 			if err != nil {
 				return err
 			}
@@ -187,6 +193,9 @@ over its VPN, or through a Systems Manager port session. It repeats safely.`,
 		},
 	}
 	c.Flags().StringVar(&env, "env", "", "environment")
+	c.Flags().StringVar(&database, "database", "", "only this database")
+	c.Flags().StringVar(&via, "via", "", "address and port of this machine that is forwarded to the database")
+	c.Flags().StringVar(&a.databaseCA, "ca", "", "file with the certificate authorities of RDS")
 	a.completeEnvironments(c)
 	_ = c.MarkFlagRequired("env")
 	return c

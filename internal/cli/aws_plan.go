@@ -2,7 +2,6 @@ package cli
 
 import (
 	"io"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -68,12 +67,12 @@ func (p *planFlags) add(c *cobra.Command) {
 }
 
 func (p *planFlags) options(destroy bool) tofu.PlanOptions {
-	o := tofu.PlanOptions{Out: p.save, RefreshOnly: p.refreshOnly, Destroy: destroy}
+	o := tofu.PlanOptions{RefreshOnly: p.refreshOnly, Destroy: destroy}
+	if p.save != "" {
+		o.Out = absolute(p.save)
+	}
 	for _, f := range p.varFiles {
-		if abs, err := filepath.Abs(f); err == nil {
-			f = abs
-		}
-		o.VarFiles = append(o.VarFiles, f)
+		o.VarFiles = append(o.VarFiles, absolute(f))
 	}
 	return o
 }

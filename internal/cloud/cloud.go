@@ -27,13 +27,14 @@ import (
 
 // Options of a Cloud.
 type Options struct {
-	Landscape *landscape.Landscape
-	Dir       string // the landscape's directory
-	State     string // godwit's state directory: images, what was rendered
-	Endpoint  tofu.Endpoint
-	Sink      api.Sink
-	Clients   *aws.Clients                                               // nil: those of AWS, or of the endpoint
-	Resolve   func(ctx context.Context, host string) (netip.Addr, error) // nil: the system's resolver
+	Landscape  *landscape.Landscape
+	Dir        string // the landscape's directory
+	State      string // godwit's state directory: images, what was rendered
+	Endpoint   tofu.Endpoint
+	Sink       api.Sink
+	DatabaseCA string                                                     // file with RDS's certificate authorities; "": connections are only encrypted
+	Clients    *aws.Clients                                               // nil: those of AWS, or of the endpoint
+	Resolve    func(ctx context.Context, host string) (netip.Addr, error) // nil: the system's resolver
 }
 
 // Cloud is a landscape in one account and region.
@@ -69,7 +70,7 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 		clients = *o.Clients
 	}
 	c := &Cloud{Options: o, config: cfg}
-	c.site = aws.New(clients, aws.Options{Landscape: o.Landscape, Region: region, Resolve: o.Resolve})
+	c.site = aws.New(clients, aws.Options{Landscape: o.Landscape, Region: region, Resolve: o.Resolve, DatabaseCA: o.DatabaseCA})
 	return c, nil
 }
 

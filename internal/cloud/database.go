@@ -24,20 +24,32 @@ type Prepared struct {
 	Filled      bool   `json:"filled"` // its secret was put now; otherwise it was there
 }
 
-// PrepareDatabases makes, in each database of an environment, the role that
+// PrepareDatabases makes, in one database of an environment or each, the role that
 // services connect as, and puts what they connect with into the database's
 // secret. It runs where the environment's network can be reached, and repeats
-// safely: a role whose secret is filled is left alone.
-func (c *Cloud) PrepareDatabases(ctx context.Context, environment string) ([]Prepared, error) {
+// safely: a role whose secret is filled is left alone. via is where a forwarded
+// port of a single database listens; "" when its own address is reached.
+func (c *Cloud) PrepareDatabases(ctx context.Context, environment, database, via string) ([]Prepared, error) {
 	e, err := c.environment(environment)
 	if err != nil {
 		return nil, err
 	}
+	databases := c.Landscape.Databases
+	if database != "" {
+		d, ok := c.Landscape.Database(database)
+		if !ok {
+			return nil, api.Fail(api.Missing, "the landscape declares no database %q", database)
+		}
+		databases = []landscape.Database{d}
+	}
+	if via != "" && len(databases) != 1 {
+		return nil, api.Fail(api.Usage, "a forwarded port leads to one database: name it with --database")
+	}
 	all := []Prepared{}
-	for _, d := range c.Landscape.Databases {
+	for _, d := range databases {
 		p := Prepared{Environment: e.Name, Database: d.Name, Role: d.Name}
 		err := c.Sink.Timed(e.Name, "database "+d.Name, func() (err error) {
-			p.Filled, err = c.prepareDatabase(ctx, e.Name, d)
+			p.Filled, err = c.prepareDatabase(ctx, e.Name, d, via)
 			return err
 		})
 		if err != nil {
@@ -50,7 +62,7 @@ func (c *Cloud) PrepareDatabases(ctx context.Context, environment string) ([]Pre
 
 // prepareDatabase sets the role's password before its secret is filled: who is
 // killed in between sets another the next time.
-func (c *Cloud) prepareDatabase(ctx context.Context, environment string, d landscape.Database) (bool, error) {
+func (c *Cloud) prepareDatabase(ctx context.Context, environment string, d landscape.Database, via string) (bool, error) {
 	filled, err := c.site.SecretFilled(ctx, environment, d.Name)
 	if err != nil || filled {
 		return false, err
@@ -58,6 +70,11 @@ func (c *Cloud) prepareDatabase(ctx context.Context, environment string, d lands
 	access, err := c.site.Database(ctx, environment, d.Name)
 	if err != nil {
 		return false, err
+	}
+	if via != "" {
+		access.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, via)
+		}
 	}
 	conn, err := connect(ctx, access)
 	if err != nil {
@@ -84,10 +101,11 @@ func connect(ctx context.Context, access site.DatabaseAccess) (*pgx.Conn, error)
 		return nil, errors.New("the address that AWS gave cannot be read") // it holds a password
 	}
 	config.DialFunc = access.Dial
+	config.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil } // Dial looks it up, if anybody
 	conn, err := pgx.ConnectConfig(ctx, config)
 	var dial *net.OpError
 	if errors.As(err, &dial) {
-		return nil, api.Fail(api.Failed, "it cannot be reached from here: %v; run this where the environment's network is reached: over its VPN, or through a Systems Manager port session", dial)
+		return nil, api.Fail(api.Failed, "it cannot be reached from here: %v; run this where the environment's network is reached, over its VPN for instance, or name a forwarded port with --via", dial)
 	}
 	return conn, err
 }

@@ -67,7 +67,7 @@ func TestPrepareDatabases(t *testing.T) {
 	filled := make([]bool, 2)
 	for i := range filled { // two at once: one fills it
 		both.Go(func() {
-			all, err := c.PrepareDatabases(t.Context(), "test")
+			all, err := c.PrepareDatabases(t.Context(), "test", "", "")
 			if err != nil || len(all) != 1 {
 				t.Errorf("%+v, %v", all, err)
 				return

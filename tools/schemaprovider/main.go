@@ -3,12 +3,12 @@
 // without an account and without a network.
 //
 // Its schema is the real one of the AWS provider, taken from the npm package
-// @cdktf/provider-aws (MPL-2.0) by scripts/provider-schema, so
-// a wrong argument, type, block or missing requirement is refused by OpenTofu
-// itself, what only AWS can know is unknown until it is applied, and references,
-// the graph and lifecycle rules are real. What it creates is kept in a
-// directory, a JSON file for each resource, which GODWIT_SCHEMA_PROVIDER_WORLD
-// names: a test may change them, which is drift.
+// @cdktf/provider-aws (MPL-2.0) by scripts/provider-schema. So a wrong argument,
+// type, block or missing requirement is refused by OpenTofu itself, what only AWS
+// can know is unknown until it is applied, and references, the graph and lifecycle
+// rules are real. What it creates is kept in a directory, a JSON file for each
+// resource, which GODWIT_SCHEMA_PROVIDER_WORLD names: a test may change them, which
+// is drift.
 //
 // It is not AWS: it checks no value's meaning but for the few rules in rules.go,
 // and invents ids, addresses and versions.

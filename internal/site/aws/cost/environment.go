@@ -164,7 +164,7 @@ func (w *writer) account(l *landscape.Landscape, a Assumptions) {
 	w.flat("kms/key", "KMS keys", "", 2)
 	w.flat("guardduty/events", "GuardDuty, management events", "", events)
 	w.flat("logs/ingest", "audit log taken in", "", events*1.5) // KB of an event
-	w.flat("alarm", "alarms", "", 4) // see module account
+	w.flat("alarm", "alarms", "", 4)                            // see module account
 	w.flat("s3/store", "buckets", "", a.ArchiveGB)
 	if l.AWS.Domain != "" {
 		w.flat("route53/zone", "Route 53 zone", l.AWS.Domain, 1)

@@ -4,7 +4,8 @@
 //
 // Its nouns: a Resource is one of a state or plan; a Violation is a resource
 // that breaks a rule, why, and how to mend it; a Way is that one node reaches
-// another, computed from security groups, network ACLs, load balancers and routes.
+// another, computed from security groups, network ACLs, load balancers and routes;
+// a Grant is that a service may read a secret, computed from roles.
 //
 // Values that are not known yet break no rule: a plan is judged as far as it is
 // known, a state as a whole. It is pure. The driver of Terraform, the command

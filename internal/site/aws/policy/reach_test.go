@@ -299,6 +299,34 @@ var routeChanges = []change{
 	{"no route to S3 from one zone", test, func(r tree) {
 		r.set("aws_vpc_endpoint.s3", "route_table_ids", []any{r.get("aws_route_table.private[\"0\"]", "id")})
 	}, in(partly("service.till -> endpoint.s3:443"), partly("service.menu -> endpoint.s3:443"), partly("service.kitchen -> endpoint.s3:443"))},
+	{"the main table leads out", test, func(r tree) {
+		r.drop("aws_route_table_association.public")
+		r.add("aws_main_route_table_association", policy.Values{"vpc_id": r.get("aws_vpc.this", "id"), "route_table_id": r.get("aws_route_table.public", "id")})
+	}, nil},
+	{"S3 by an association", test, func(r tree) {
+		tables := r.the("aws_vpc_endpoint.s3").Values["route_table_ids"].([]any)
+		r.set("aws_vpc_endpoint.s3", "route_table_ids", []any{})
+		r.add("aws_vpc_endpoint_route_table_association", policy.Values{"vpc_endpoint_id": r.get("aws_vpc_endpoint.s3", "id"), "route_table_id": tables[0]})
+	}, in(partly("service.till -> endpoint.s3:443"), partly("service.menu -> endpoint.s3:443"), partly("service.kitchen -> endpoint.s3:443"))},
+	{"all protocols at both ends", test, func(r tree) {
+		r.set(ingressRule+"endpoints_from_service_till", "ip_protocol", "-1")
+		r.set(egressRule+"service_till_to_endpoints", "ip_protocol", "all")
+	}, in(each("-service.till -> endpoint.", ":443", interfaces...), each("+service.till -> endpoint.", ":0-65535", interfaces...),
+		each("+service.till -> endpoint.", ":udp/0-65535 in part", interfaces...))},
+	{"a mixture of instances", test, func(r tree) {
+		for _, colour := range []string{"blue", "green"} {
+			group := "module.service_till.aws_autoscaling_group.this[\"" + colour + "\"]"
+			r.set(group, "mixed_instances_policy", []any{map[string]any{"launch_template": []any{map[string]any{
+				"launch_template_specification": []any{map[string]any{"launch_template_id": r.get(template, "id"), "version": "1"}}}}}})
+			r.set(group, "launch_template", []any{})
+		}
+	}, nil},
+	{"the older name of load balancers", test, func(r tree) { r.the(internal).Type = "aws_alb" }, nil},
+	{"a function in a network", test, func(r tree) {
+		r.add("aws_lambda_function", policy.Values{"vpc_config": []any{map[string]any{"subnet_ids": []any{r.get("aws_subnet.private[\"0\"]", "id")},
+			"security_group_ids": []any{r.get("aws_security_group.service_menu", "id")}}}})
+	}, in("+lambda_function.aws_lambda_function.added -> database.menu:5432", each("+lambda_function.aws_lambda_function.added -> endpoint.", ":443", append([]string{"s3"}, interfaces...)...),
+		"+balancer.bistro-test-public -> lambda_function.aws_lambda_function.added:8080", "+balancer.bistro-test-menu-internal -> lambda_function.aws_lambda_function.added:8080")},
 	{"another network", test, func(r tree) {
 		for _, zone := range []string{"0", "1"} {
 			r.set("aws_subnet.data[\""+zone+"\"]", "vpc_id", "vpc-2")
@@ -368,6 +396,26 @@ var outsideChanges = []change{
 		r.add("aws_vpn_gateway_route_propagation", policy.Values{"vpn_gateway_id": r.get("aws_vpn_gateway.this", "id"), "route_table_id": r.get(grillPrivate, "id")})
 		rewrite(r, egressRule+"service_printer_to_198_51_100_0_24", policy.Values{"cidr_ipv4": "192.168.10.0/24"})
 	}, in("-"+printerWays[0], "+service.printer -> "+source+":443 in part")},
+	{"a route to the source, not told by the VPN", "grill", func(r tree) {
+		r.drop("aws_vpn_gateway_route_propagation")
+		r.add("aws_route", policy.Values{"route_table_id": r.get("aws_route_table.data", "id"), "destination_cidr_block": "192.168.0.0/16", "gateway_id": r.get("aws_vpn_gateway.this", "id")})
+	}, nil},
+	{"routes that the table takes from the VPN", "grill", func(r tree) {
+		r.drop("aws_vpn_gateway_route_propagation")
+		r.the("aws_route_table.data").Values["propagating_vgws"] = []any{r.get("aws_vpn_gateway.this", "id")}
+	}, nil},
+	{"out by IPv6", "grill", func(r tree) {
+		for zone, cidr := range map[string]string{"0": "2001:db8:1::/64", "1": "2001:db8:2::/64", "2": "2001:db8:3::/64"} {
+			r.set("aws_subnet.private[\""+zone+"\"]", "ipv6_cidr_block", cidr)
+			r.add("aws_route", policy.Values{"route_table_id": r.get("aws_route_table.private[\""+zone+"\"]", "id"), "destination_ipv6_cidr_block": "::/0",
+				"gateway_id": nil, "nat_gateway_id": nil, "egress_only_gateway_id": "eigw-1"})
+		}
+		rewrite(r, egressRule+"service_printer_to_198_51_100_0_24", policy.Values{"cidr_ipv6": "2001:db8:ffff::/48"})
+		for _, egress := range []bool{true, false} {
+			r.add("aws_network_acl_rule", policy.Values{"network_acl_id": r.get("aws_network_acl.this[\"private\"]", "id"), "rule_number": 900., "rule_action": "allow",
+				"egress": egress, "ipv6_cidr_block": "::/0", "protocol": "tcp", "from_port": 443., "to_port": 65535.})
+		}
+	}, in("-"+printerWays[0], "+"+printer+"2001:db8:ffff::/48:443")},
 	{"everybody to a database", "grill", func(r tree) {
 		rewrite(r, ingressRule+"database_orders_from_source", policy.Values{"cidr_ipv4": "0.0.0.0/0"})
 	}, nil}, // nobody but the source has a route there

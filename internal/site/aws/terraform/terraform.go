@@ -28,6 +28,15 @@ type Tree map[string][]byte
 // Paths are the paths of all files, sorted.
 func (t Tree) Paths() []string { return slices.Sorted(maps.Keys(t)) }
 
+// ignored is what must not be committed: states and plans hold what is secret.
+const ignored = `.terraform/
+.godwit/
+godwit_override.tf.json
+*.tfstate
+*.tfstate.*
+*.tfplan
+`
+
 // Render writes a landscape as Terraform. It is an error when the landscape says
 // nothing of AWS, or something that AWS cannot make.
 func Render(l *landscape.Landscape) (Tree, error) {
@@ -51,6 +60,7 @@ func Render(l *landscape.Landscape) (Tree, error) {
 		}
 	}
 	tree["README.md"] = marked("README.md", readme(l))
+	tree[".gitignore"] = marked(".gitignore", []byte(ignored))
 	return tree, nil
 }
 

@@ -86,7 +86,7 @@ func (d *Driver) settle(r Root) (past *run, err error) {
 	if r.has(erroredState) {
 		return nil, Problem{Kind: ErrUnsaved, Summary: "an earlier apply could not save the state of " + r.Name, File: r.file(erroredState), Line: 1,
 			Detail: "without it what was made then would be made again",
-			Mend:   fmt.Sprintf("push it: `%s state push %s` in %s; then remove the file", d.Program.Name, erroredState, r.path())}
+			Mend:   fmt.Sprintf("push it: `godwit aws apply %s --push`", r.flag())}
 	}
 	return past, nil
 }

@@ -35,7 +35,7 @@ func causesHere() []cause {
 		known(ErrDisk, `(?i)no space left on device|disk quota exceeded`, "the disk of this machine is full",
 			"make room and run it again; a state that could not be written is in errored.tfstate"),
 		passing(ErrLocked, `(?i)error acquiring the state lock|error locking state`, "",
-			"wait until that is done. When it is certain that nobody is at work there any more, `%s force-unlock %s` in %s ends the lock"),
+			"wait until that is done. When it is certain that nobody is at work there any more, `godwit aws unlock %s %s` ends the lock"),
 		known(ErrStale, `(?i)saved plan is stale|plan file can no longer be applied|saved plan does not match|stale plan`, "the plan is older than the state",
 			"plan again, and look at what is new"),
 		known(ErrUnsaved, `(?i)failed to (save|persist|upload) state|error saving state|failed to write state|error writing state|state could not be saved`, "the state could not be saved",

@@ -180,7 +180,7 @@ func (d *Driver) problem(r Root, diag diagnostic) Problem {
 		p.Line = diag.Range.Start.Line
 	}
 	if errors.Is(p.Kind, ErrLocked) {
-		p.Mend = fmt.Sprintf(p.Mend, d.Program.Name, lockID(diag.Detail), r.path())
+		p.Mend = fmt.Sprintf(p.Mend, lockID(diag.Detail), r.flag())
 	}
 	return p
 }

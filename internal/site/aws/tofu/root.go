@@ -49,8 +49,17 @@ var ErrRoot = errors.New("no rendered root")
 // ErrBusy: another godwit is at work in the same root.
 var ErrBusy = errors.New("another godwit is at work here")
 
-func (r Root) path() string                  { return filepath.Join(r.Dir, filepath.FromSlash(r.Name)) }
-func (r Root) file(name string) string       { return filepath.Join(r.path(), filepath.FromSlash(name)) }
+func (r Root) path() string            { return filepath.Join(r.Dir, filepath.FromSlash(r.Name)) }
+func (r Root) file(name string) string { return filepath.Join(r.path(), filepath.FromSlash(name)) }
+
+// flag is how the command line names the root.
+func (r Root) flag() string {
+	if r.account() {
+		return "--account"
+	}
+	return "--env " + r.key()
+}
+
 func (r Root) account() bool                 { return r.Name == AccountRoot }
 func (r Root) read(n string) ([]byte, error) { return os.ReadFile(r.file(n)) }
 

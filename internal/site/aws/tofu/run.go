@@ -191,7 +191,7 @@ func (d *Driver) broken(w *run, watch *watcher, s status, outcome Outcome) error
 		f.Outcome = &outcome
 		if w.Root.has(erroredState) {
 			f.Problems = append(f.Problems, Problem{Kind: ErrUnsaved, Summary: "the state could not be saved", File: w.Root.file(erroredState), Line: 1,
-				Mend: fmt.Sprintf("that file is the only record of what was made: mend the cause, `%s state push %s` in %s, then remove it", d.Program.Name, erroredState, w.Root.path())})
+				Mend: fmt.Sprintf("that file is the only record of what was made: mend the cause, then `godwit aws apply %s --push`", w.Root.flag())})
 		}
 	}
 	return err

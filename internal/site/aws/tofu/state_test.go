@@ -276,7 +276,7 @@ func TestLocked(t *testing.T) {
 	if len(plans) != 1 || !errors.Is(plans[0], ErrLocked) {
 		t.Fatalf("got %v", plans)
 	}
-	for _, want := range []string{"holds the lock of the state since 20", "(Apply)", "tofu force-unlock ", other.path()} {
+	for _, want := range []string{"holds the lock of the state since 20", "(Apply)", "godwit aws unlock ", "--env production"} {
 		if !strings.Contains(plans[0].Error(), want) {
 			t.Errorf("%q is not in:\n%v", want, plans[0])
 		}
