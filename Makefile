@@ -26,6 +26,7 @@ demos: setup ## RUNS demos in a row, summed up
 	./scripts/demos $(RUNS) $(DURATION) $(RATE)
 
 test: setup tools ## everything; fails on a skip that .ci/skips does not expect
+	$(GO) -C tools test ./schemaprovider
 	./scripts/gotest ./...
 
 test-isolation: setup ## what needs namespaces, for running as root and as an ordinary user

@@ -153,7 +153,9 @@ func (x *execution) advance(ctx context.Context, i int) error {
 		// The list can only go on, and each Do may be repeated: a journal that
 		// cannot be written now must not keep clients waiting. The next write
 		// makes up for it.
-		_ = x.write(ctx)
+		if err := x.write(ctx); errors.Is(err, ErrTaken) {
+			return err
+		}
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -171,6 +173,9 @@ func (x *execution) advance(ctx context.Context, i int) error {
 // fail decides what follows from a failed step.
 func (x *execution) fail(ctx context.Context, i int, cause error) (Outcome, error) {
 	x.run.Failed = x.steps[i].Name
+	if taken(ctx, cause) {
+		return x.abandon(cause)
+	}
 	if !x.committed() {
 		return x.back(ctx, cause)
 	}
@@ -189,8 +194,13 @@ func (x *execution) back(ctx context.Context, cause error) (Outcome, error) {
 		if x.steps[i].Undo != nil {
 			// What cannot be written now is written by the next write; undoing
 			// again after a crash does no harm, waiting here might.
-			_ = x.write(ctx)
+			if err := x.write(ctx); taken(ctx, err) {
+				return x.abandon(errors.Join(cause, err))
+			}
 			if err := x.undo(ctx, i); err != nil {
+				if taken(ctx, err) {
+					return x.abandon(errors.Join(cause, err))
+				}
 				s.Error = "taking it back: " + err.Error()
 				x.touch(i)
 				return x.settle(ctx, Stuck, fmt.Errorf("%w; then step %q could not be taken back: %w", cause, s.Name, err))
@@ -202,13 +212,33 @@ func (x *execution) back(ctx context.Context, cause error) (Outcome, error) {
 	return x.settle(ctx, Undone, cause)
 }
 
-// undo takes one step back, whether ctx has ended or not.
+// taken: another works on the run.
+func taken(ctx context.Context, err error) bool {
+	return errors.Is(err, ErrTaken) || errors.Is(context.Cause(ctx), ErrTaken)
+}
+
+// abandon leaves a run to whoever has taken it.
+func (x *execution) abandon(cause error) (Outcome, error) {
+	if !errors.Is(cause, ErrTaken) {
+		cause = fmt.Errorf("%w: %w", ErrTaken, cause)
+	}
+	x.run.Status, x.run.Cause, x.run.Ended = string(Stuck), cause.Error(), time.Time{}
+	return ended(x.run, cause)
+}
+
+// undo takes one step back, whether ctx has ended or not, unless it was taken.
 func (x *execution) undo(ctx context.Context, i int) error {
 	x.observer.tell(i, StepUndoing, 0, nil)
 	started := time.Now()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.limits.Undo)
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.limits.Undo)
 	defer cancel()
-	err := x.insist(ctx, x.limits.Undo, func(ctx context.Context) error { return guard(ctx, x.steps[i].Undo, x.notes) }, nil)
+	stop := context.AfterFunc(ctx, func() {
+		if taken(ctx, nil) {
+			cancel()
+		}
+	})
+	defer stop()
+	err := x.insist(within, x.limits.Undo, func(ctx context.Context) error { return guard(ctx, x.steps[i].Undo, x.notes) }, nil)
 	if err != nil {
 		return err
 	}
@@ -244,7 +274,9 @@ func (x *execution) insist(ctx context.Context, limit time.Duration, f func(cont
 	pauses.InitialInterval, pauses.MaxInterval = x.limits.Pause, x.limits.LongestPause
 	var last error
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		last = f(ctx)
+		if last = f(ctx); errors.Is(last, ErrTaken) {
+			return struct{}{}, backoff.Permanent(last)
+		}
 		return struct{}{}, last
 	}, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(limit), backoff.WithNotify(func(err error, _ time.Duration) {
 		if again != nil {

@@ -14,6 +14,10 @@ var (
 	ErrDifferent = errors.New("steps differ from those in the journal")
 	// ErrActive: this journal is running that run already.
 	ErrActive = errors.New("run is under way")
+	// ErrTaken: another journal works on the run. A Book answers with it, and a
+	// context ends with it as its cause; from then on nothing more is done, nothing
+	// taken back, and nothing written: that would be done to the other's world.
+	ErrTaken = errors.New("another works on the run")
 	// ErrInvalid: the list of steps or the run contradicts itself; nothing was done.
 	ErrInvalid = errors.New("invalid list of steps")
 )
@@ -28,7 +32,10 @@ type Failure struct {
 
 func (f *Failure) Error() string {
 	after := "everything it had done was taken back"
-	if f.Status == Stuck {
+	switch {
+	case errors.Is(f.Cause, ErrTaken):
+		after = "the other brings it to its end"
+	case f.Status == Stuck:
 		after = "it is neither done nor undone, and will be resumed"
 	}
 	return fmt.Sprintf("%s of %s: step %q: %v; %s", f.Run.Kind, f.Run.Subject, f.Step, f.Cause, after)

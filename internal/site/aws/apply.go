@@ -61,8 +61,51 @@ func (s *Site) verify(ctx context.Context, l *landscape.Landscape, environment s
 		if err := s.rested(ctx, v); err != nil {
 			return err
 		}
+		if err := s.align(ctx, v); err != nil {
+			return err
+		}
 	}
 	return s.mark(ctx, l, there)
+}
+
+// Align gives rules that Terraform has added the weights that rollouts have set
+// in the others: it writes every rule for blue, where nobody may be any more. It
+// belongs after each apply of Terraform, and repeats safely.
+func (s *Site) Align(ctx context.Context, environment string) error {
+	scope := s.scope(environment)
+	there, err := s.services(ctx, scope)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(there)) {
+		v, err := s.assemble(ctx, scope, name, there[name])
+		if err != nil {
+			return err
+		}
+		if err := s.align(ctx, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// align leaves alone what holds no release that serves, and what holds two: a
+// rollout is at it, and sets all rules itself.
+func (s *Site) align(ctx context.Context, v *deployment) error {
+	var serving *place
+	for _, p := range v.places {
+		switch {
+		case p.release == 0:
+		case serving != nil:
+			return nil
+		default:
+			serving = p
+		}
+	}
+	if serving == nil || serving.weight == 0 || len(v.rules) == 0 {
+		return nil
+	}
+	return s.reweigh(ctx, v, map[convention.Colour]int{serving.colour: serving.weight})
 }
 
 // complete says which target group of a service is missing.

@@ -65,7 +65,7 @@ func (b mortalBook) SaveRun(ctx context.Context, r store.Run, steps ...int) erro
 }
 
 // live is one process: fresh clients, no memory but the journal.
-func (st *stage) live(p rollout.Plan, at int) (out journal.Outcome, err error, l *life) {
+func (st *stage) live(p rollout.Plan, at int) (out journal.Outcome, l *life, err error) {
 	l = &life{at: at}
 	ended := make(chan struct{})
 	go func() {
@@ -82,7 +82,7 @@ func (st *stage) live(p rollout.Plan, at int) (out journal.Outcome, err error, l
 	}()
 	<-ended
 	st.cloud.SetFaults(awsfake.Faults{})
-	return out, err, l
+	return out, l, err
 }
 
 func hasty(digest string) rollout.Plan {
@@ -114,7 +114,7 @@ func TestProcessDiesAnywhere(t *testing.T) {
 	for name, digest := range map[string]string{"good": next, "never ready": bad} {
 		var whole *life
 		synctest.Test(t, func(t *testing.T) {
-			_, _, whole = newStage(t, book, awsfake.Options{}).live(hasty(digest), 0)
+			_, whole, _ = newStage(t, book, awsfake.Options{}).live(hasty(digest), 0)
 		})
 		points := moments(whole.trace, stride)
 		t.Logf("%s: %d hooks, %d of them are tried", name, len(whole.trace), len(points))
@@ -125,12 +125,12 @@ func TestProcessDiesAnywhere(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				st := newStage(t, book, awsfake.Options{})
 				stop := st.load()
-				_, _, l := st.live(hasty(digest), first)
+				_, l, _ := st.live(hasty(digest), first)
 				// Every fourth time the second process dies too, a little later each time.
 				if i%4 == 0 {
 					_, _, _ = st.live(hasty(digest), 1+3*i)
 				}
-				out, err, _ := st.live(hasty(digest), 0)
+				out, _, err := st.live(hasty(digest), 0)
 				served, failed := stop()
 				when := fmt.Sprintf("%s: died at %d, %s", name, first, l.trace[len(l.trace)-1])
 				if len(failed) > 0 {
@@ -208,7 +208,7 @@ func TestExpired(t *testing.T) {
 			}
 			st.cloud.SetFaults(awsfake.Faults{})
 			if out.Status == journal.Stuck {
-				out, err, _ = st.live(hasty(next), 0)
+				out, _, err = st.live(hasty(next), 0)
 			}
 			if _, failed := stop(); len(failed) > 0 {
 				t.Errorf("from call %d failed: %v", from, failed)

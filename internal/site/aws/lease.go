@@ -145,7 +145,10 @@ func (l *Ledger) Keep(ctx context.Context) error {
 func (l *Ledger) renew(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	err := l.write(ctx, l.content.Body)
+	// A call that hangs must not hide that the lease has run out.
+	within, cancel := context.WithTimeout(ctx, max(l.content.Expires.Sub(l.now()), l.length/4))
+	defer cancel()
+	err := l.write(within, l.content.Body)
 	if err != nil && !errors.Is(err, ErrLost) && l.now().Before(l.content.Expires) {
 		return nil
 	}

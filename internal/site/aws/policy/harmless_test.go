@@ -51,6 +51,11 @@ var harmless = map[string]func(tree){
 	"the same told twice": func(r tree) { // by the provider
 		r.set(till, "traffic_source", []any{map[string]any{"identifier": r.get("module.service_till.aws_lb_target_group.this[\"public-blue\"]", "arn")}})
 	},
+	"networks that are somebody's": func(r tree) {
+		rewrite(r, egressRule+"service_till_to_s3", policy.Values{"cidr_ipv4": "9.0.0.0/8"})
+		rewrite(r, egressRule+"service_menu_to_s3", policy.Values{"cidr_ipv6": "2001:db8::/20"})
+	},
+	"a parameter that is no secret": func(r tree) { r.add("aws_ssm_parameter", policy.Values{"type": "String", "value": "blue"}) },
 	"a key that signs": func(r tree) {
 		r.add("aws_kms_key", policy.Values{"customer_master_key_spec": "ECC_NIST_P256", "enable_key_rotation": false})
 	},

@@ -213,6 +213,9 @@ var balancerChanges = []change{
 		rewrite(r, ingressRule+"internal_menu_from_service_till", policy.Values{"cidr_ipv4": "0.0.0.0/0", "from_port": 8080., "to_port": 8080.})
 		r.the("aws_network_acl_rule.ipv4[\"public-in-0.0.0.0/0-443\"]").Values["to_port"] = 8080.
 	}, in("-internet.ipv6 -> service.menu:8080")}, // by IPv4 it is reached there now; till comes in as everybody
+	{"clients by IPv6 from the network itself", test, func(r tree) {
+		rewrite(r, ingressRule+"public_from_clients_https_ipv6", policy.Values{"cidr_ipv6": r.get("aws_vpc.this", "ipv6_cidr_block")})
+	}, in("-internet.ipv6 -> service.till:8080", "-internet.ipv6 -> service.menu:8080", "-internet.ipv6 -> service.kitchen:8080")},
 	{"IPv4 only", test, func(r tree) { r.set(balancer, "ip_address_type", "ipv4") },
 		in("-internet.ipv6 -> service.till:8080", "-internet.ipv6 -> service.menu:8080", "-internet.ipv6 -> service.kitchen:8080")},
 	{"no clients by IPv6", test, func(r tree) { r.drop("from_clients_https_ipv6") },
@@ -280,6 +283,16 @@ var aclChanges = []change{
 			partly("internet.ipv6 -> service.till:8080"), partly("internet.ipv6 -> service.menu:8080"), partly("internet.ipv6 -> service.kitchen:8080"))},
 }
 
+// peer puts the data subnets into a network of their own, with a route from one
+// of the tables to the other.
+func peer(r tree, table, cidr string) {
+	for _, zone := range []string{"0", "1"} {
+		r.set("aws_subnet.data[\""+zone+"\"]", "vpc_id", "vpc-2")
+	}
+	r.add("aws_route", policy.Values{"route_table_id": r.get("aws_route_table."+table, "id"), "destination_cidr_block": cidr,
+		"gateway_id": "", "nat_gateway_id": "", "egress_only_gateway_id": "", "vpc_peering_connection_id": "pcx-1"})
+}
+
 var routeChanges = []change{
 	{"no route to clients", test, func(r tree) { r.drop("aws_route.public_ipv4") },
 		in("-internet -> service.till:8080", "-internet -> service.menu:8080", "-internet -> service.kitchen:8080")},
@@ -293,7 +306,8 @@ var routeChanges = []change{
 		r.set(template, "network_interfaces", []any{map[string]any{"associate_public_ip_address": "true"}})
 		rewrite(r, ingressRule+"service_till_from_public", policy.Values{"cidr_ipv4": "0.0.0.0/0", "from_port": 2000., "to_port": 2000.})
 		aclRule(r, "private", 1, "allow", true, "0.0.0.0/0", 1024, 65535)
-	}, in(by("-", "till", ""), "-"+publicTill, "+internet -> service.till:2000",
+		rewrite(r, egressRule+"service_till_to_s3", policy.Values{"cidr_ipv4": "203.0.113.0/24"})
+	}, in(by("-", "till", ""), "-"+publicTill, "+internet -> service.till:2000", "+service.till -> network.203.0.113.0/24:443",
 		// Their table knows no gateway of S3.
 		"-service.till -> endpoint.s3:443", "-service.menu -> endpoint.s3:443", "-service.kitchen -> endpoint.s3:443")},
 	{"no route to S3 from one zone", test, func(r tree) {
@@ -333,17 +347,14 @@ var routeChanges = []change{
 		}
 	}, each("-", "", databaseWays...)},
 	{"another network, peered", test, func(r tree) {
-		for _, zone := range []string{"0", "1"} {
-			r.set("aws_subnet.data[\""+zone+"\"]", "vpc_id", "vpc-2")
-		}
-		peer := func(table, cidr string) {
-			r.add("aws_route", policy.Values{"route_table_id": r.get("aws_route_table."+table, "id"), "destination_cidr_block": cidr,
-				"gateway_id": "", "nat_gateway_id": "", "egress_only_gateway_id": "", "vpc_peering_connection_id": "pcx-1"})
-		}
-		peer("private[\"0\"]", "10.10.64.0/18")
-		peer("private[\"1\"]", "10.10.64.0/18")
-		peer("data", "10.10.128.0/17")
+		peer(r, "private[\"0\"]", "10.10.64.0/18")
+		peer(r, "private[\"1\"]", "10.10.64.0/18")
+		peer(r, "data", "10.10.128.0/17")
 	}, nil},
+	{"another network, peered, without a way back", test, func(r tree) {
+		peer(r, "private[\"0\"]", "10.10.64.0/18")
+		peer(r, "private[\"1\"]", "10.10.64.0/18")
+	}, each("-", "", databaseWays...)},
 }
 
 const (
@@ -384,6 +395,8 @@ var outsideChanges = []change{
 		in("-"+printerWays[0], "+service.printer -> list.pl-2:443")},
 
 	{"the VPN tells no route", "grill", func(r tree) { r.drop("aws_vpn_gateway_route_propagation") },
+		in("-"+source+" -> database.orders:5432", "-"+source+" -> database.sessions:5432", "-database.orders -> "+source+":5432", "-database.sessions -> "+source+":5432")},
+	{"the route is another VPN's", "grill", func(r tree) { r.set("aws_vpn_connection_route.source", "vpn_connection_id", "vpn-2") },
 		in("-"+source+" -> database.orders:5432", "-"+source+" -> database.sessions:5432", "-database.orders -> "+source+":5432", "-database.sessions -> "+source+":5432")},
 	{"the source does not get in", "grill", func(r tree) { r.drop(ingressRule + "database_orders_from_source") }, in("-" + fromSource)},
 	{"a wider rule than the source", "grill", func(r tree) {
