@@ -114,7 +114,11 @@ func (a *onAWS) apply(c *cobra.Command, dir string, roots *rootFlags, o tofu.Pla
 	cl, plan, err := a.planToApply(c, dir, roots, o, from, saved)
 	var running *tofu.RunningError
 	if errors.As(err, &running) {
-		return a.follow(c.Context(), cl, tree(dir, roots.out), running)
+		// What it does is not what was asked for now: that is planned when it has ended.
+		if err := a.follow(c.Context(), cl, tree(dir, roots.out), running); err != nil {
+			return err
+		}
+		return a.apply(c, dir, roots, o, from, saved, approve)
 	}
 	if err != nil {
 		return err
@@ -191,10 +195,10 @@ func (a *onAWS) follow(ctx context.Context, cl *cloud.Cloud, dir string, running
 	hurry, stop := again(ctx)
 	defer stop()
 	result, err := cl.Attach(ctx, dir, running.Root, hurry)
-	if err != nil {
-		return err
+	if err == nil {
+		a.view.note("%s: %s", result.Root, result.Outcome)
 	}
-	return a.applied(result)
+	return err
 }
 
 func (a *onAWS) applied(r tofu.Result) error {

@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -100,7 +101,7 @@ func (b *book) write(ctx context.Context, runs []store.Run) error {
 		return err
 	}
 	if err := b.ledger.Put(ctx, raw); err != nil {
-		return err
+		return taken(err)
 	}
 	var kept []store.Run
 	if err := json.Unmarshal(raw, &kept); err != nil {
@@ -108,6 +109,14 @@ func (b *book) write(ctx context.Context, runs []store.Run) error {
 	}
 	b.runs = kept
 	return nil
+}
+
+// taken tells the journal that another has the lease: it must not even take back.
+func taken(err error) error {
+	if errors.Is(err, aws.ErrLost) {
+		return fmt.Errorf("%w: %w", journal.ErrTaken, err)
+	}
+	return err
 }
 
 // trimmed forgets the oldest that have ended.

@@ -17,6 +17,7 @@ import (
 	"godwit/internal/api"
 	"godwit/internal/cloud"
 	"godwit/internal/fleet"
+	"godwit/internal/journal"
 	"godwit/internal/landscape"
 	"godwit/internal/site/aws"
 	"godwit/internal/site/aws/awsfake"
@@ -288,4 +289,60 @@ func deployUntil(t *testing.T, fake *awsfake.Cloud, at int) bool {
 	}()
 	<-ended
 	return dead.Load()
+}
+
+// sleepyS3 is that of a process that was asleep: its writes arrive when it wakes.
+type sleepyS3 struct {
+	aws.S3
+	asleep *atomic.Bool
+	awake  chan struct{}
+}
+
+func (s sleepyS3) PutObject(ctx context.Context, in *s3.PutObjectInput, o ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	if s.asleep.Load() {
+		<-s.awake
+	}
+	return s.S3.PutObject(ctx, in, o...)
+}
+
+// TestAsleep: a process that slept while its lease ran out, and another worked
+// on, touches nothing when it wakes: not even to take back what it did.
+func TestAsleep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := applied(t)
+		other := open(t, fake, quiet())
+		all, err := other.Deploy(context.Background(), "till", "test", first, watch)
+		outcome(t, all, err)
+		var on atomic.Bool
+		awake, reached, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		sleeper := openWith(t, fake, sleepyS3{fake.S3(), &on, awake}, api.Sink{Row: func(any) {}, Event: func(e api.Event) {
+			if e.Step == "judge" && e.State == "begun" {
+				on.Store(true)
+				close(reached)
+				<-awake
+			}
+		}})
+		go func() {
+			_, err := sleeper.Deploy(context.Background(), "till", "test", second, watch)
+			ended <- err
+		}()
+		<-reached
+		time.Sleep(5 * time.Minute)
+		all, err = other.Deploy(context.Background(), "till", "test", second, watch)
+		if r := outcome(t, all, err); r.Outcome != "done" || r.To != 3 {
+			t.Fatalf("%+v", r)
+		}
+		woke := time.Now()
+		close(awake)
+		if err := <-ended; !errors.Is(err, journal.ErrTaken) {
+			t.Errorf("the sleeper ended with %v", err)
+		}
+		if took := time.Since(woke); took > time.Minute {
+			t.Errorf("it went on for %v", took)
+		}
+		if number, image, ready := serving(t, other); number != 3 || image != second || ready != 1 {
+			t.Errorf("release %d of %s with %d instances serves", number, image, ready)
+		}
+	})
 }

@@ -185,8 +185,8 @@ func ended(p rollout.Plan, outcome journal.Outcome, cause error) (api.Rollout, e
 	var refused *rollout.RefusedError
 	switch {
 	case cause == nil:
-	case outcome.Status == "":
-		return r, cause // nothing was begun
+	case outcome.Status == "", errors.Is(cause, journal.ErrTaken):
+		return r, cause // nothing was begun, or another works on
 	case errors.As(cause, &refused) && outcome.Status == journal.Undone:
 		r.Outcome, r.Reason = outcomeRefused, refused.Reason
 	default:

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/landscape"
+	"godwit/internal/site"
 	"godwit/internal/site/aws/terraform"
 	"godwit/internal/site/aws/tofu"
 )
@@ -152,7 +154,27 @@ func (c *Cloud) Apply(ctx context.Context, s tofu.Saved, hurry <-chan struct{}) 
 		return tofu.Result{}, fail(err)
 	}
 	result, err := d.Apply(ctx, s, tofu.ApplyOptions{Hurry: hurry})
+	if err == nil && !s.Destroy && !s.RefreshOnly {
+		err = c.align(ctx, s.Root.Name)
+	}
 	return result, fail(err)
+}
+
+// align gives rules that Terraform has just made the weights that rollouts have
+// set in the others: until then they send everything to blue, where nobody may be.
+func (c *Cloud) align(ctx context.Context, root string) error {
+	for _, e := range c.Landscape.Environments {
+		if tofu.EnvironmentRoot(e.Name) != root {
+			continue
+		}
+		err := c.site.Align(ctx, e.Name)
+		if errors.Is(err, site.ErrNotFound) && c.Endpoint != "" {
+			c.Sink.Note(root, "weights", "the emulator has nothing of what was applied: "+err.Error())
+			return nil
+		}
+		return err
+	}
+	return nil
 }
 
 // Attach follows an apply whose godwit ended before it.
@@ -162,6 +184,9 @@ func (c *Cloud) Attach(ctx context.Context, dir, root string, hurry <-chan struc
 		return tofu.Result{}, fail(err)
 	}
 	result, err := d.Attach(ctx, tofu.Root{Dir: dir, Name: root}, tofu.ApplyOptions{Hurry: hurry})
+	if err == nil {
+		err = c.align(ctx, root)
+	}
 	return result, fail(err)
 }
 

@@ -48,7 +48,7 @@ func (c *Cloud) work(ctx context.Context, environment, service string, do func(c
 	go func() {
 		defer close(kept)
 		if err := ledger.Keep(keeping); err != nil {
-			lost(err)
+			lost(taken(err))
 		}
 	}()
 	err = c.under(ctx, ledger, environment, service, do)

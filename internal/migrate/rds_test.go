@@ -28,6 +28,8 @@ func startMoveToRDS(t *testing.T, rows int) *move {
 func TestMoveToRDS(t *testing.T) {
 	m := startMoveToRDS(t, 2000)
 	migratetest.Exec(t, m.source.Admin, "CREATE EXTENSION pg_trgm", `CREATE INDEX ON "order" USING gin (note gin_trgm_ops)`)
+	migratetest.Exec(t, m.source.Admin, "CREATE SCHEMA extensions", "COMMENT ON SCHEMA extensions IS 'of others'", "CREATE EXTENSION hstore SCHEMA extensions",
+		`CREATE TABLE extensions.tagged (id int PRIMARY KEY, tags extensions.hstore)`, `ALTER TABLE extensions.tagged OWNER TO shop`)
 	migratetest.Exec(t, m.source.Admin, "CREATE SCHEMA back AUTHORIZATION shop", `CREATE TABLE back."Odd" (id int PRIMARY KEY)`, `ALTER TABLE back."Odd" OWNER TO shop`)
 	if found := errorsIn(t, m.bridge); len(found) > 0 {
 		t.Fatalf("check: %v", found)

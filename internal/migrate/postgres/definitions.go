@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -126,6 +127,11 @@ func (b *Bridge) restoreAsOther(ctx context.Context, dump string) ([]string, err
 	if err != nil {
 		return nil, b.about(Source, err)
 	}
+	schemas, err := column(ctx, conn, `SELECT DISTINCT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+		WHERE n.nspname <> 'public' AND n.nspname NOT LIKE 'pg\_%' ORDER BY 1`)
+	if err != nil {
+		return nil, b.about(Source, err)
+	}
 	version, err := b.write(ctx, Target, "SELECT current_setting('server_version_num')::int >= 160000", "SELECT quote_ident(current_database())")
 	if err != nil {
 		return nil, err
@@ -136,10 +142,13 @@ func (b *Bridge) restoreAsOther(ctx context.Context, dump string) ([]string, err
 	}
 	restorer, owner := b.restorer()
 	// A role that a failed attempt left owns nothing: all is one transaction.
-	statements := append([]string{"DROP EVENT TRIGGER IF EXISTS " + guardTrigger}, extensions...)
-	return append(statements, "CREATE ROLE "+restorer, "GRANT "+restorer+" TO CURRENT_USER"+member,
-		"GRANT CREATE ON DATABASE "+version[1]+" TO "+restorer, "GRANT CREATE, USAGE ON SCHEMA public TO "+restorer,
-		"SET LOCAL ROLE "+restorer, withoutExtensions(dump),
+	statements := []string{"DROP EVENT TRIGGER IF EXISTS " + guardTrigger, "CREATE ROLE " + restorer, "GRANT " + restorer + " TO CURRENT_USER" + member,
+		"GRANT CREATE ON DATABASE " + version[1] + " TO " + restorer, "GRANT CREATE, USAGE ON SCHEMA public TO " + restorer}
+	for _, s := range schemas {
+		statements = append(statements, "CREATE SCHEMA IF NOT EXISTS "+s, "GRANT CREATE, USAGE ON SCHEMA "+s+" TO "+restorer+", "+owner)
+	}
+	statements = append(statements, extensions...)
+	return append(statements, "SET LOCAL ROLE "+restorer, withoutExtensions(dump, schemas),
 		// Who gets objects must be allowed to make them where they are.
 		fmt.Sprintf("DO %s", literal(fmt.Sprintf(`DECLARE s text; BEGIN
 			FOR s IN SELECT nspname FROM pg_namespace WHERE nspowner = %s::regrole LOOP
@@ -150,11 +159,16 @@ func (b *Bridge) restoreAsOther(ctx context.Context, dump string) ([]string, err
 		"REASSIGN OWNED BY "+restorer+" TO "+owner, "DROP OWNED BY "+restorer, "DROP ROLE "+restorer), nil
 }
 
-// withoutExtensions removes what the dump says of extensions: they are there.
-func withoutExtensions(dump string) string {
+// withoutExtensions removes what the dump says of extensions, and of the schemas
+// that they are in: they are there.
+func withoutExtensions(dump string, schemas []string) string {
+	begins := []string{"CREATE EXTENSION ", "COMMENT ON EXTENSION "}
+	for _, s := range schemas {
+		begins = append(begins, "CREATE SCHEMA "+s+";", "COMMENT ON SCHEMA "+s+" IS ")
+	}
 	var kept strings.Builder
 	for line := range strings.Lines(dump) {
-		if !strings.HasPrefix(line, "CREATE EXTENSION ") && !strings.HasPrefix(line, "COMMENT ON EXTENSION ") {
+		if !slices.ContainsFunc(begins, func(b string) bool { return strings.HasPrefix(line, b) }) {
 			kept.WriteString(line)
 		}
 	}

@@ -89,8 +89,9 @@ func short(name string, limit int) string {
 func (s Scope) Role(service string) string { return short(s.Name(service), 64) }
 
 // LogsBucket is what the name of the bucket for the public load balancer's access
-// logs begins with: account and region follow, and AWS allows 63 characters.
-func (s Scope) LogsBucket() string { return short(s.Name("access-logs"), 35) }
+// logs begins with: account and region follow, and AWS allows 63 characters. Its
+// end is never cut, for the operator's policy knows it by that.
+func (s Scope) LogsBucket() string { return short(s.Name(), 23) + "-access-logs" }
 
 // Database is the identifier of the RDS instance of a database: at most 63 characters.
 func (s Scope) Database(name string) string { return short(s.Name(name), 63) }

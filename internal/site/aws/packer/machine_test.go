@@ -140,7 +140,7 @@ func released(port int) convention.UserData {
 	return convention.UserData{Godwit: convention.UserDataVersion, Landscape: "bistro", Environment: "production", Service: "till",
 		Region: awstest.Region, LogGroup: "/bistro/production/till", Group: "bistro-production-till-blue", Hook: convention.DrainHook, Port: port,
 		Release: fleet.Release{Environment: "production", Service: "till", Number: 7, Image: baked, Port: port,
-			Health: landscape.Health{Path: "/healthz", Interval: 50e6, Timeout: 1e6}}}
+			Health: landscape.Health{Path: "/healthz", Interval: 50e6, Timeout: 5e9}}}
 }
 
 const awkward = "p@ss \"word\" $HOME `id` \\ 'x' 100% #;\nsecond line\ttab \\\" \\$ end\\"
@@ -387,7 +387,7 @@ func TestAgentMends(t *testing.T) {
 	i := newInstance(t, endpoint)
 	port, healthy := served(t)
 	healthy.Store(false)
-	i.agent(t, port, "GODWIT_REPORT_AGAIN=0.1")
+	i.agent(t, port, "GODWIT_REPORT_AGAIN=0.1", "GODWIT_START=0")
 	for n := range 3 {
 		if a, b := <-i.asked, <-i.asked; a != "systemctl reset-failed godwit-service.service" || b != "systemctl restart godwit-service.service" {
 			t.Fatalf("restart %d: asked %q, %q", n, a, b)
@@ -400,6 +400,32 @@ func TestAgentMends(t *testing.T) {
 		}
 	}
 	healthy.Store(true)
+}
+
+// TestAgentWaitsForStart: a service that takes longer to start than one health
+// check may take is not restarted over and over.
+func TestAgentWaitsForStart(t *testing.T) {
+	t.Parallel()
+	endpoint, _ := group(t, awstest.StartMoto(t))
+	i := newInstance(t, endpoint)
+	looks := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+		select {
+		case looks <- struct{}{}:
+		case <-t.Context().Done():
+		}
+	}))
+	t.Cleanup(s.Close)
+	i.agent(t, s.Listener.Addr().(*net.TCPAddr).Port, "GODWIT_START=600")
+	for range 12 { // three misses in a row would be enough
+		<-looks
+	}
+	select {
+	case asked := <-i.asked:
+		t.Errorf("%s while it starts", asked)
+	default:
+	}
 }
 
 // TestAgentLeaves: an instance that is to go goes when its last connection has

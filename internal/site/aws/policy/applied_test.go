@@ -43,12 +43,6 @@ func made(t *testing.T, l *landscape.Landscape, root string) tree {
 	entry, _ := shared.LoadOrStore(l.Name+"/"+root, &applied{})
 	a := entry.(*applied)
 	a.once.Do(func() {
-		cache := "/tmp/p/" + strings.ReplaceAll(l.Name+"/"+root, "/", "-") + ".cache"
-		if b, err := os.ReadFile(cache); err == nil {
-			a.json = b
-			return
-		}
-		defer func() { os.WriteFile(cache, a.json, 0o644) }()
 		w := workspace(t, l)
 		w.Init(root)
 		w.Apply(root, vars(root))

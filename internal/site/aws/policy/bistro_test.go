@@ -161,13 +161,13 @@ func declared(l *landscape.Landscape, environment string) []string {
 	for service, port := range needed {
 		add("balancer."+scope.LoadBalancer(convention.Internal, service), "service."+service, port)
 	}
-	in, endpoints := l.AWS.In(environment), gateways
-	if len(l.Databases) > 0 {
-		endpoints = append(slices.Clone(gateways), "secretsmanager")
-	}
+	in := l.AWS.In(environment)
 	for _, s := range l.Services {
-		for _, gateway := range endpoints {
+		for _, gateway := range gateways {
 			add("service."+s.Name, "endpoint."+gateway, 443)
+		}
+		if len(l.Databases) > 0 {
+			add("service."+s.Name, "endpoint.secretsmanager", 443)
 		}
 		for _, n := range l.AWS.Service(environment, s.Name).Egress {
 			if in.NAT != landscape.NATNone {

@@ -51,48 +51,55 @@ type place struct {
 func (w *world) places() ([]place, error) {
 	var all []place
 	for _, r := range w.all {
-		p := place{resource: r, groups: groupsOf(r), public: true}
-		subnets := slices.Concat(r.Values.Texts("subnet_ids"), r.Values.Texts("subnets"))
-		switch r.Type {
-		case "aws_autoscaling_group":
-			template, err := w.templateOf(r)
-			if err != nil {
-				return nil, err
-			}
-			p.node = Node{"service", cmp.Or(r.Values.Tag(tagService), template.Values.Tag(tagService), r.Values.Text("name"))}
-			p.groups, subnets = groupsOf(template), r.Values.Texts("vpc_zone_identifier")
-			p.targets, p.public = w.heldBy(r), template.Values.Block("network_interfaces").True("associate_public_ip_address") || w.mapsPublic(subnets)
-		case "aws_db_instance":
-			group, _ := w.with("aws_db_subnet_group", "name", r.Values.Text("db_subnet_group_name"))
-			p.node = Node{"database", cmp.Or(r.Values.Tag(tagDatabase), r.Values.Text("identifier"))}
-			subnets, p.public = group.Values.Texts("subnet_ids"), r.Values.True("publicly_accessible")
-		case "aws_lb":
-			p.node = Node{"balancer", r.Values.Text("name")}
-			p.public = !r.Values.True("internal")
-		case "aws_vpc_endpoint":
-			if len(p.groups) == 0 {
-				continue // a gateway: it is in a route table
-			}
-			p.node = Node{"endpoint", endpointName(r)}
-			p.public = false
-		case "aws_launch_template":
-			continue // what is started from it counts
-		default:
-			if len(p.groups) == 0 {
-				continue
-			}
-			subnets = append(subnets, r.Values.Text("subnet_id"))
-			for _, b := range slices.Concat(r.Values.Blocks("vpc_config"), r.Values.Blocks("network_configuration")) {
-				subnets = slices.Concat(subnets, b.Texts("subnet_ids"), b.Texts("subnets"))
-			}
-			p.node = Node{strings.TrimPrefix(r.Type, "aws_"), r.Address}
+		p, subnets, err := w.place(r)
+		if err == nil && p.node.Kind != "" {
+			err = w.stand(&p, subnets)
+			all = append(all, p)
 		}
-		if err := w.stand(&p, subnets); err != nil {
+		if err != nil {
 			return nil, err
 		}
-		all = append(all, p)
 	}
 	return all, nil
+}
+
+// place is that of a resource, and its subnets; without a node when it has none.
+func (w *world) place(r Resource) (place, []string, error) {
+	v := r.Values
+	p := place{resource: r, groups: groupsOf(r), public: true}
+	subnets := slices.Concat(v.Texts("subnet_ids"), v.Texts("subnets"))
+	switch r.Type {
+	case "aws_autoscaling_group":
+		template, err := w.templateOf(r)
+		subnets = v.Texts("vpc_zone_identifier")
+		p.node = Node{"service", cmp.Or(v.Tag(tagService), template.Values.Tag(tagService), v.Text("name"))}
+		p.groups, p.targets = groupsOf(template), w.heldBy(r)
+		p.public = template.Values.Block("network_interfaces").True("associate_public_ip_address") || w.mapsPublic(subnets)
+		return p, subnets, err
+	case "aws_launch_template": // what is started from it counts
+	case "aws_db_instance":
+		group, _ := w.with("aws_db_subnet_group", "name", v.Text("db_subnet_group_name"))
+		subnets = group.Values.Texts("subnet_ids")
+		p.node = Node{"database", cmp.Or(v.Tag(tagDatabase), v.Text("identifier"))}
+		p.public = v.True("publicly_accessible")
+	case "aws_lb":
+		p.node = Node{"balancer", v.Text("name")}
+		p.public = !v.True("internal")
+	case "aws_vpc_endpoint":
+		p.public = false
+		if len(p.groups) > 0 { // otherwise a gateway, which is in route tables
+			p.node = Node{"endpoint", endpointName(r)}
+		}
+	default:
+		if len(p.groups) > 0 {
+			p.node = Node{strings.TrimPrefix(r.Type, "aws_"), r.Address}
+		}
+		subnets = append(subnets, v.Text("subnet_id"))
+		for _, b := range slices.Concat(v.Blocks("vpc_config"), v.Blocks("network_configuration")) {
+			subnets = slices.Concat(subnets, b.Texts("subnet_ids"), b.Texts("subnets"))
+		}
+	}
+	return p, subnets, nil
 }
 
 // stand finds the networks of a place.

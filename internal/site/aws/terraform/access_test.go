@@ -9,6 +9,7 @@ import (
 
 	tfjson "github.com/hashicorp/terraform-json"
 
+	"godwit/internal/site/aws/convention"
 	"godwit/internal/site/aws/terraform/tofutest"
 )
 
@@ -321,6 +322,9 @@ func operatorCases() []operatorCase {
 		{"reads another's", "secretsmanager:GetSecretValue", "arn:aws:secretsmanager:HERE:secret:rds!db-1",
 			[]string{"secretsmanager:ResourceTag/aws:rds:primaryDBInstanceArn", "arn:aws:rds:HERE:db:hotel"}, false, false},
 		{"writes a state", "s3:PutObject", "arn:aws:s3:::bistro-state-123456789012-eu-central-1/terraform/test.tfstate", nil, true, true},
+		{"makes a bucket for access logs", "s3:CreateBucket", "arn:aws:s3:::" +
+			convention.Scope{Landscape: "bistro", Environment: "production-of-the-west"}.LogsBucket() + "-123456789012-eu-central-1", nil, true, true},
+		{"makes another's", "s3:CreateBucket", "arn:aws:s3:::hotel-test-logs-123456789012-eu-central-1", nil, false, false},
 		{"makes the state bucket", "s3:CreateBucket", "arn:aws:s3:::bistro-state-123456789012-eu-central-1", nil, false, true},
 		{"deletes the state bucket", "s3:DeleteBucket", "arn:aws:s3:::bistro-state-123456789012-eu-central-1", nil, false, false},
 		{"makes the audit bucket", "s3:CreateBucket", "arn:aws:s3:::bistro-audit-123456789012-eu-central-1", nil, false, true},

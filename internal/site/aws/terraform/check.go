@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"godwit/internal/landscape"
@@ -12,6 +13,10 @@ import (
 
 // ErrNoAWS: the landscape says nothing of AWS.
 var ErrNoAWS = errors.New(`the landscape has no block aws: add aws { region = "eu-central-1" }`)
+
+// takenRoles are roles and databases that are on RDS before ours. godwit is the
+// administrator, whose password RDS changes.
+var takenRoles = []string{"godwit", "postgres", "template0", "template1", "public", "none"}
 
 // label is what names become part of code by. Parse accepts no other.
 var label = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
@@ -74,8 +79,11 @@ func checkReserved(l *landscape.Landscape) error {
 		}
 	}
 	for _, d := range l.Databases {
-		if strings.Contains(d.Name, "--") {
+		switch {
+		case strings.Contains(d.Name, "--"):
 			found = append(found, fmt.Errorf("database %s: RDS takes no two hyphens in a row; call it something else", d.Name))
+		case slices.Contains(takenRoles, d.Name) || strings.HasPrefix(d.Name, "rds"):
+			found = append(found, fmt.Errorf("database %s: services would connect as a role of that name, and RDS has one of its own; call it something else", d.Name))
 		}
 	}
 	return errors.Join(found...)

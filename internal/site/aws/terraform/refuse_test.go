@@ -23,7 +23,9 @@ func TestRefused(t *testing.T) {
 		"the account's name":  {func(l *landscape.Landscape) { l.Environments[0].Name = "account" }, []string{"environment account", "call it something else"}},
 		"a name that AWS keeps": {func(l *landscape.Landscape) { l.Name = "internal-tools" },
 			[]string{"landscape internal-tools", `"internal"-`}},
-		"a database that RDS refuses": {func(l *landscape.Landscape) { l.Databases[0].Name = "a--b" }, []string{"database a--b"}},
+		"a database that RDS refuses":            {func(l *landscape.Landscape) { l.Databases[0].Name = "a--b" }, []string{"database a--b"}},
+		"a database by the administrator's name": {func(l *landscape.Landscape) { l.Databases[0].Name = "godwit" }, []string{"database godwit", "a role of that name"}},
+		"a database by a name of RDS's":          {func(l *landscape.Landscape) { l.Databases[0].Name = "rdsadmin" }, []string{"database rdsadmin"}},
 		"names that fall together": {func(l *landscape.Landscape) {
 			l.Environments[0].Name, l.Environments[1].Name = "test", "test-a"
 			l.Services[0].Name, l.Services[1].Name = "a-b", "b"

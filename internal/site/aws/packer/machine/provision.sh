@@ -49,7 +49,7 @@ systemd-sysusers /etc/sysusers.d/godwit.conf
 systemctl --quiet enable godwit-firewall.service godwit-boot.service godwit-service.service godwit-agent.service \
 	godwit-log.service godwit-metrics.service godwit-rotate.timer
 # An image does not change itself: it is replaced by a newer one.
-for unit in sshd.service sshd.socket sshd-keygen.target dnf-makecache.timer update-motd.timer \
+for unit in amazon-ssm-agent.service sshd.service sshd.socket sshd-keygen.target dnf-makecache.timer update-motd.timer \
 	getty@tty1.service serial-getty@ttyS0.service ctrl-alt-del.target kdump.service rpcbind.socket postfix.service; do
 	systemctl --quiet mask "$unit"
 done
