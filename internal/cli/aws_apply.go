@@ -128,7 +128,7 @@ func (a *onAWS) apply(c *cobra.Command, dir string, roots *rootFlags, o tofu.Pla
 	}
 	reasons := cl.Reasons(plan)
 	if !approve {
-		if err := a.ask(planned{plan, reasons}); err != nil {
+		if err := a.ask(c.Context(), planned{plan, reasons}); err != nil {
 			return err
 		}
 	}
@@ -207,7 +207,7 @@ func (a *onAWS) applied(r tofu.Result) error {
 
 // ask shows the plan and asks whether to go on; where nobody can answer, a plan
 // that wants approval is refused.
-func (a *onAWS) ask(p planned) error {
+func (a *onAWS) ask(ctx context.Context, p planned) error {
 	showSummary(a.view.err, p)
 	if !term.IsTerminal(int(os.Stdin.Fd())) || a.view.json {
 		if len(p.Reasons) == 0 {
@@ -216,11 +216,19 @@ func (a *onAWS) ask(p planned) error {
 		return api.Fail(api.Refused, "%s wants approval: %s; look at the plan, then add --approve", p.Root.Name, reasonsText(p.Reasons))
 	}
 	fmt.Fprintf(a.view.err, "apply this to %s? [y/N] ", p.Root.Name)
-	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return api.Fail(api.Refused, "not approved; nothing was changed")
+	answer := make(chan string, 1)
+	go func() { // ends with the process: a terminal cannot be told to stop reading
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case a := <-answer:
+		if a == "y" || a == "yes" {
+			return nil
+		}
+	case <-ctx.Done():
 	}
-	return nil
+	return api.Fail(api.Refused, "not approved; nothing was changed")
 }
 
 // again tells of every interrupt after the first, which ended the context.
