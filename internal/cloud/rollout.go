@@ -47,11 +47,9 @@ func (c *Cloud) Deploy(ctx context.Context, service, environment, digest string,
 		return nil, err
 	}
 	return c.each(ctx, environment, func(e landscape.Environment) (api.Rollout, error) {
-		if err := c.fillEnv(ctx, e.Name, s); err != nil {
-			return api.Rollout{}, err
-		}
-		return c.rollout(ctx, e.Name, s.Name, watch, func(fleet.Release, *work) (fleet.Release, error) {
-			return fleet.Release{Environment: e.Name, Service: s.Name, Image: digest, Port: s.Port, Env: s.Env, Health: s.Health, Count: s.Scale.Min}, nil
+		return c.rollout(ctx, e.Name, s.Name, watch, func(ctx context.Context, _ fleet.Release, _ *work) (next, error) {
+			changed, err := c.fillEnv(ctx, e.Name, s)
+			return next{fleet.Release{Environment: e.Name, Service: s.Name, Image: digest, Port: s.Port, Env: s.Env, Health: s.Health, Count: s.Scale.Min}, changed}, err
 		})
 	})
 }
@@ -63,8 +61,9 @@ func (c *Cloud) Rollback(ctx context.Context, service, environment string, to in
 		return nil, err
 	}
 	return c.each(ctx, environment, func(e landscape.Environment) (api.Rollout, error) {
-		return c.rollout(ctx, e.Name, service, watch, func(live fleet.Release, w *work) (fleet.Release, error) {
-			return w.earlier(live, to)
+		return c.rollout(ctx, e.Name, service, watch, func(_ context.Context, live fleet.Release, w *work) (next, error) {
+			release, err := w.earlier(live, to)
+			return next{release, false}, err
 		})
 	})
 }
@@ -107,10 +106,17 @@ func (c *Cloud) each(ctx context.Context, environment string, do func(landscape.
 	return all, nil
 }
 
+// next is the release to roll out. changed: not to be seen in it is that its
+// secret has other values, which only instances that start anew read.
+type next struct {
+	fleet.Release
+	changed bool
+}
+
 // rollout takes the lease, ends what another began, and rolls out the release
-// that next names.
+// that choose names.
 func (c *Cloud) rollout(ctx context.Context, environment, service string, watch time.Duration,
-	next func(live fleet.Release, w *work) (fleet.Release, error)) (api.Rollout, error) {
+	choose func(ctx context.Context, live fleet.Release, w *work) (next, error)) (api.Rollout, error) {
 	var ended api.Rollout
 	err := c.work(ctx, environment, service, func(ctx context.Context, w *work) error {
 		if _, err := w.resume(ctx); err != nil {
@@ -120,11 +126,12 @@ func (c *Cloud) rollout(ctx context.Context, environment, service string, watch 
 		if err != nil {
 			return err
 		}
-		release, err := next(live, w)
+		chosen, err := choose(ctx, live, w)
 		if err != nil {
 			return err
 		}
-		if live.Number > 0 && plan.Same(release, live) {
+		release := chosen.Release
+		if live.Number > 0 && !chosen.changed && plan.Same(release, live) {
 			ended = api.Rollout{Environment: environment, Service: service, From: live.Number, To: live.Number, Outcome: outcomeUnchanged}
 			return nil
 		}
@@ -152,8 +159,9 @@ func (c *Cloud) live(ctx context.Context, environment, service string) (fleet.Re
 	return live, nil
 }
 
-// fillEnv puts what the service takes from env.NAME into its secret.
-func (c *Cloud) fillEnv(ctx context.Context, environment string, s landscape.Service) error {
+// fillEnv puts what the service takes from env.NAME into its secret, and says
+// whether it was something else before.
+func (c *Cloud) fillEnv(ctx context.Context, environment string, s landscape.Service) (bool, error) {
 	values, missing := map[string]string{}, ""
 	for _, v := range s.Env {
 		for _, ref := range v.Refs() {
@@ -168,13 +176,12 @@ func (c *Cloud) fillEnv(ctx context.Context, environment string, s landscape.Ser
 		}
 	}
 	if len(values) == 0 {
-		return nil
+		return false, nil
 	}
 	if missing != "" {
-		return api.Fail(api.Usage, "service %s needs env.%s, which is not set here: set it for this command; it goes into Secrets Manager", s.Name, missing)
+		return false, api.Fail(api.Usage, "service %s needs env.%s, which is not set here: set it for this command; it goes into Secrets Manager", s.Name, missing)
 	}
-	_, err := c.site.FillServiceSecret(ctx, environment, s.Name, values)
-	return err
+	return c.site.FillServiceSecret(ctx, environment, s.Name, values)
 }
 
 // ended says how a run came out. Being refused or undone is an outcome, not an
