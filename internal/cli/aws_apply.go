@@ -157,6 +157,9 @@ func (a *onAWS) planToApply(c *cobra.Command, dir string, roots *rootFlags, o to
 		from = absolute(from)
 	}
 	plan, err := cl.Load(tree(dir, roots.out), root, strings.TrimPrefix(from, "="))
+	if err == nil && plan.Root.Name != root {
+		err = api.Fail(api.Usage, "that plan is of %s, and %s is named: name the same root, or plan this one", plan.Root.Name, root)
+	}
 	return cl, plan, err
 }
 

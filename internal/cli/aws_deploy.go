@@ -12,6 +12,14 @@ import (
 	"godwit/internal/cloud"
 )
 
+// named: production is never reached by leaving something out.
+func named(environment string) error {
+	if environment == "" {
+		return api.Fail(api.Usage, "say which environment: --env")
+	}
+	return nil
+}
+
 // rolloutFlags are options of what rolls out on AWS.
 type rolloutFlags struct {
 	dir, env string
@@ -20,7 +28,7 @@ type rolloutFlags struct {
 
 func (r *rolloutFlags) add(c *cobra.Command, g *globals) {
 	c.Flags().StringVar(&r.dir, "dir", ".", "directory of the landscape")
-	c.Flags().StringVar(&r.env, "env", "", "environment (status and resume: all when not given)")
+	c.Flags().StringVar(&r.env, "env", "", "environment")
 	g.completeEnvironments(c)
 }
 
@@ -50,6 +58,9 @@ Exit status: 0 done or unchanged, 1 failed, 3 the release was refused.`,
 		Args:              arguments(1, 1),
 		ValidArgsFunction: a.complete(serviceNames),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := named(r.env); err != nil {
+				return err
+			}
 			cl, err := a.open(c.Context(), r.dir)
 			if err != nil {
 				return err
@@ -67,7 +78,6 @@ Exit status: 0 done or unchanged, 1 failed, 3 the release was refused.`,
 	}
 	r.add(c, a.globals)
 	r.addWatch(c)
-	_ = c.MarkFlagRequired("env") // production is never reached by leaving something out
 	c.Flags().StringVar(&image, "image", "", "OCI layout directory or archive that was baked, instead of the declared one")
 	return c
 }
@@ -85,6 +95,9 @@ one named by --to. The same steps as deploy.`,
 		Args:              arguments(1, 1),
 		ValidArgsFunction: a.complete(serviceNames),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := named(r.env); err != nil {
+				return err
+			}
 			cl, err := a.open(c.Context(), r.dir)
 			if err != nil {
 				return err
@@ -94,7 +107,6 @@ one named by --to. The same steps as deploy.`,
 	}
 	r.add(c, a.globals)
 	r.addWatch(c)
-	_ = c.MarkFlagRequired("env") // production is never reached by leaving something out
 	c.Flags().IntVar(&to, "to", 0, "release number (default: the last that served before)")
 	return c
 }
@@ -173,6 +185,9 @@ encrypted.`,
   godwit aws databases examples/bistro --env test --database till --via 127.0.0.1:15432`,
 		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := named(env); err != nil {
+				return err
+			}
 			cl, err := a.open(c.Context(), directory(args))
 			if err != nil {
 				return err
@@ -197,6 +212,5 @@ encrypted.`,
 	c.Flags().StringVar(&via, "via", "", "address and port of this machine that is forwarded to the database")
 	c.Flags().StringVar(&a.databaseCA, "ca", "", "file with the certificate authorities of RDS")
 	a.completeEnvironments(c)
-	_ = c.MarkFlagRequired("env")
 	return c
 }

@@ -40,13 +40,21 @@ func Run(ctx context.Context, args []string, setup Setup, stdout, stderr io.Writ
 		err = v.broken
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, errInterrupted) {
-		err = fmt.Errorf("%w; godwit status shows what was reached", errInterrupted)
+		err = fmt.Errorf("%w; %s shows what was reached", errInterrupted, statusCommand(args))
 	}
 	if err != nil {
 		v.json = v.json || slices.Contains(args, "--json") // a wrong flag ends the parsing before it
 		v.failure(err)
 	}
 	return exitCode(err)
+}
+
+// statusCommand is the one that knows of what was interrupted.
+func statusCommand(args []string) string {
+	if len(args) > 0 && args[0] == "aws" {
+		return "godwit aws plan, or godwit aws status,"
+	}
+	return "godwit status"
 }
 
 func newRoot(v *view, setup Setup) *cobra.Command {

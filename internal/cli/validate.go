@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"godwit/internal/landscape"
+	"godwit/internal/site/aws/terraform"
 )
 
 func newValidate(g *globals) *cobra.Command {
@@ -44,6 +45,7 @@ func (g *globals) validate(path string) error {
 	if findings.HasErrors() {
 		return g.invalid(&findingsError{findings})
 	}
+	findings = append(findings, onAWSFindings(l)...)
 	result := validation{OK: true, Landscape: l.Name, Environments: len(l.Environments),
 		Services: len(l.Services), Databases: len(l.Databases), Findings: append(landscape.Findings{}, findings...)}
 	return g.view.result(result, func(w io.Writer) {
@@ -51,6 +53,17 @@ func (g *globals) validate(path string) error {
 		fmt.Fprintf(w, "landscape %q can be used: %s, %s, %s\n", result.Landscape,
 			count(result.Environments, "environment"), count(result.Services, "service"), count(result.Databases, "database"))
 	})
+}
+
+// onAWSFindings is what AWS would not take: a warning, for another site would.
+func onAWSFindings(l *landscape.Landscape) landscape.Findings {
+	if l.AWS == nil {
+		return nil
+	}
+	if _, err := terraform.Render(l); err != nil {
+		return landscape.Findings{{Severity: landscape.Warning, Summary: "it cannot be rendered for AWS: " + err.Error(), Mend: "mend that before godwit aws render"}}
+	}
+	return nil
 }
 
 // invalid prints findings as the command's result: they are what was asked for.

@@ -62,7 +62,8 @@ func (c *Cloud) Bake(ctx context.Context, service string, o BakeOptions) (Baked,
 	b := packer.Bake{Landscape: c.Landscape.Name, Service: service, Digest: digest, Commit: commit(ctx, c.Dir), Region: c.config.Region,
 		Instance: o.Instance, Subnet: o.Subnet, SecurityGroup: o.SecurityGroup, From: o.From, Profile: o.Profile, Key: o.Key, Base: packer.Base{ID: o.Base}}
 	b.Session = o.SecurityGroup == "" && len(o.From) == 0 && c.Endpoint == ""
-	if c.Endpoint != "" {
+	if c.Endpoint != "" { // nothing that an emulator makes can be reached otherwise
+		b.SecurityGroup, b.From = "", nil
 		b.Emulator = &packer.Emulator{Endpoint: string(c.Endpoint), Shell: o.Shell}
 	}
 	var ami packer.AMI

@@ -102,8 +102,9 @@ func (c *Cloud) service(name string) (landscape.Service, error) {
 // fail gives an error of AWS or Terraform the code that decides the exit status.
 func fail(err error) error {
 	var f *api.Failure
+	var running *tofu.RunningError
 	switch {
-	case err == nil || errors.As(err, &f):
+	case err == nil || errors.As(err, &f) || errors.As(err, &running):
 		return err
 	case errors.Is(err, tofu.ErrBusy):
 		return &api.Failure{Code: api.Busy, Message: err.Error()}

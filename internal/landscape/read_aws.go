@@ -176,6 +176,29 @@ func (r *reader) checkAWS() {
 		}
 	}
 	r.checkEgress(a)
+	r.checkOutside(a)
+}
+
+// checkOutside reports networks outside that are not: they would open the
+// environment to itself.
+func (r *reader) checkOutside(a *AWS) {
+	for _, e := range r.environs {
+		if !e.Network.IsValid() {
+			continue
+		}
+		if v := a.In(e.Name).VPN; v != nil && v.Network.IsValid() && v.Network.Overlaps(e.Network) {
+			r.add(r.awsAt.at, Error, fmt.Sprintf("network %s at the other end of the vpn overlaps %s of environment %s", v.Network, e.Network, quoted(e.Name)),
+				"name the network of the data centre, and give the environment another")
+		}
+		for _, s := range a.Services {
+			for _, n := range s.Egress {
+				if n.Overlaps(e.Network) {
+					r.add(r.awsAt.at, Error, fmt.Sprintf("egress %s of service %s overlaps the network of environment %s", n, quoted(s.Name), quoted(e.Name)),
+						"name networks outside only; what is inside is reached by needs")
+				}
+			}
+		}
+	}
 }
 
 // checkEgress reports services whose way out is closed in every environment.

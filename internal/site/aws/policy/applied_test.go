@@ -124,12 +124,6 @@ func (r tree) set(address, path string, value any) {
 	r.within(address, path, func(block map[string]any, name string) { block[name] = value })
 }
 
-// unset takes an attribute away: it is not known.
-func (r tree) unset(address, path string) {
-	r.t.Helper()
-	r.within(address, path, func(block map[string]any, name string) { delete(block, name) })
-}
-
 func (r tree) within(address, path string, change func(map[string]any, string)) {
 	r.t.Helper()
 	block := map[string]any(r.the(address).Values)

@@ -8,10 +8,7 @@ type span struct{ first, last int }
 // ports is a set of ports: spans in order, none touching another.
 type ports []span
 
-var (
-	everyPort = ports{{0, 65535}}
-	noPort    = ports(nil)
-)
+var everyPort = ports{{0, 65535}}
 
 // and are the ports in both.
 func (p ports) and(q ports) ports {

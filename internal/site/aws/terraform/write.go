@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,7 +44,7 @@ func (t Tree) Write(dir string) (changed []string, err error) {
 		changed = append(changed, name)
 	}
 	for _, name := range stale {
-		if err := remove(root, name); err != nil {
+		if err := remove(root, name); err != nil && !errors.Is(err, fs.ErrNotExist) { // another renders too
 			return changed, fmt.Errorf("removing what is not declared any more from %s: %w", dir, err)
 		}
 		changed = append(changed, name)
@@ -107,8 +108,9 @@ func replace(root *os.Root, name string, content []byte) (err error) {
 	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
 	}
-	next := path.Join(path.Dir(name), "."+path.Base(name)+".godwit")
-	f, err := root.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	// A name of its own: two may render at once.
+	next := path.Join(path.Dir(name), "."+path.Base(name)+"."+rand.Text()[:8]+".godwit")
+	f, err := root.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}

@@ -64,10 +64,10 @@ resource "aws_autoscaling_group" "this" {
 # An instance's end waits until it says that it has drained. While it does, it
 # asks for more time every minute: one that says nothing any more is ended.
 resource "aws_autoscaling_lifecycle_hook" "drain" {
-  for_each = aws_autoscaling_group.this
+  for_each = local.colours # known before the groups are: import needs it
 
   name                   = var.names.drain_hook
-  autoscaling_group_name = each.value.name
+  autoscaling_group_name = aws_autoscaling_group.this[each.key].name
   lifecycle_transition   = "autoscaling:EC2_INSTANCE_TERMINATING"
   heartbeat_timeout      = 120
   default_result         = "CONTINUE"
