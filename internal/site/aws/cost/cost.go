@@ -25,6 +25,9 @@ type Money int64
 
 func (m Money) String() string { return fmt.Sprintf("%d.%02d", m/100, m%100) }
 
+// MarshalJSON writes it in whole units of the currency, as prices are: 492.45.
+func (m Money) MarshalJSON() ([]byte, error) { return []byte(m.String()), nil }
+
 // Line is one thing that is paid for.
 type Line struct {
 	Item    string  `json:"item"`
