@@ -17,6 +17,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -78,11 +79,27 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = 64
 	}
-	host, err := net.Listen("tcp", cfg.ListenHost)
+	host, err := listenHost(cfg.ListenHost)
 	if err != nil {
 		return nil, fmt.Errorf("relay: listen on the host: %w", err)
 	}
 	return &Relay{cfg: cfg, log: log, host: host, ready: make(chan struct{}), slots: make(chan struct{}, cfg.MaxConns)}, nil
+}
+
+// portPatience is how long the port of a relay that died is waited for: meanwhile
+// the system may have given it to somebody's outgoing connection.
+const portPatience = 5 * time.Second
+
+func listenHost(address string) (net.Listener, error) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, 200*time.Millisecond
+	return backoff.Retry(context.Background(), func() (net.Listener, error) {
+		l, err := net.Listen("tcp", address)
+		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+			err = backoff.Permanent(err)
+		}
+		return l, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(portPatience))
 }
 
 // HostAddr is where the source's database finds the environment's, host:port.
