@@ -77,7 +77,7 @@ func absolute(path string) string {
 	return path
 }
 
-// roots are those that a command is about.
+// rootFlags say which root a command is about, and where it is.
 type rootFlags struct {
 	out     string
 	env     string

@@ -101,8 +101,8 @@ func (c *Cloud) Image(ctx context.Context, s landscape.Service, path string) (di
 
 func (c *Cloud) images() (*image.Store, error) { return image.Open(filepath.Join(c.State, "images")) }
 
-// commit is that of the landscape's directory; "" when it is in no repository,
-// or differs from what was committed.
+// commit is that of the landscape's directory, with -changed behind it when that
+// differs from what was committed; "" when it is in no repository.
 func commit(ctx context.Context, dir string) string {
 	head, err := exec.CommandContext(ctx, "git", "-C", dir, "rev-parse", "HEAD").Output()
 	if err != nil {

@@ -10,13 +10,28 @@ func (i *inventor) arn() string {
 	if known := i.text("arn"); known != "" {
 		return known
 	}
-	name, region := i.text("name"), i.settings.region
+	region := i.settings.region
 	if r := i.text("region"); r != "" {
 		region = r
 	}
 	of := func(service, rest string) string {
 		return "arn:aws:" + service + ":" + region + ":" + account + ":" + rest
 	}
+	for _, form := range []func(func(service, rest string) string) string{i.identityARN, i.servingARN, i.keptARN} {
+		if arn := form(of); arn != "" {
+			return arn
+		}
+	}
+	if service := ec2Part(prefix(i.kind)); service != "" {
+		return of("ec2", service+"/"+i.text("id"))
+	}
+	service, what, _ := strings.Cut(strings.TrimPrefix(i.kind, "aws_"), "_")
+	return of(service, strings.ReplaceAll(what, "_", "-")+"/"+i.hex(17))
+}
+
+// identityARN is that of who may do something: it has no region.
+func (i *inventor) identityARN(func(service, rest string) string) string {
+	name := i.text("name")
 	iam := func(what string) string {
 		path := i.text("path")
 		if path == "" {
@@ -35,6 +50,14 @@ func (i *inventor) arn() string {
 		return iam("user")
 	case "aws_iam_group":
 		return iam("group")
+	}
+	return ""
+}
+
+// servingARN is that of what serves or stores.
+func (i *inventor) servingARN(of func(service, rest string) string) string {
+	name := i.text("name")
+	switch i.kind {
 	case "aws_s3_bucket":
 		return "arn:aws:s3:::" + i.text("bucket")
 	case "aws_lb":
@@ -57,6 +80,14 @@ func (i *inventor) arn() string {
 		return of("rds", "pg:"+name)
 	case "aws_db_subnet_group":
 		return of("rds", "subgrp:"+name)
+	}
+	return ""
+}
+
+// keptARN is that of what keeps secrets, tells, guards or writes down.
+func (i *inventor) keptARN(of func(service, rest string) string) string {
+	name := i.text("name")
+	switch i.kind {
 	case "aws_secretsmanager_secret":
 		return of("secretsmanager", "secret:"+name+"-"+i.hex(6))
 	case "aws_sns_topic":
@@ -88,11 +119,7 @@ func (i *inventor) arn() string {
 	case "aws_ssm_parameter":
 		return of("ssm", "parameter/"+strings.TrimPrefix(name, "/"))
 	}
-	if service := ec2Part(prefix(i.kind)); service != "" {
-		return of("ec2", service+"/"+i.text("id"))
-	}
-	service, what, _ := strings.Cut(strings.TrimPrefix(i.kind, "aws_"), "_")
-	return of(service, strings.ReplaceAll(what, "_", "-")+"/"+i.hex(17))
+	return ""
 }
 
 func ec2Part(prefix string) string {
