@@ -58,6 +58,16 @@ func (a *onAWS) open(ctx context.Context, dir string) (*cloud.Cloud, error) {
 	return cloud.Open(ctx, cloud.Options{Landscape: l, Dir: wire.Dir, State: a.state, Endpoint: tofu.Endpoint(a.endpoint), DatabaseCA: a.databaseCA, Sink: a.sink()})
 }
 
+// openRoot also says which root the flags name.
+func (a *onAWS) openRoot(ctx context.Context, dir string, roots *rootFlags) (*cloud.Cloud, string, error) {
+	cl, err := a.open(ctx, dir)
+	if err != nil {
+		return nil, "", err
+	}
+	root, err := roots.root(cl.Landscape)
+	return cl, root, err
+}
+
 // tree is where a landscape's Terraform is: beside it when nobody says.
 func tree(dir, out string) string {
 	if out != "" {

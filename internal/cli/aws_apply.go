@@ -95,11 +95,7 @@ kept out; make sure first that who holds it is really gone.`,
 		Args:    arguments(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir := directory(args[1:])
-			cl, err := a.open(c.Context(), dir)
-			if err != nil {
-				return err
-			}
-			root, err := roots.root(cl.Landscape)
+			cl, root, err := a.openRoot(c.Context(), dir, &roots)
 			if err != nil {
 				return err
 			}
@@ -145,11 +141,7 @@ func (a *onAWS) planToApply(c *cobra.Command, dir string, roots *rootFlags, o to
 	if !saved {
 		return a.planRoot(c, dir, roots, o)
 	}
-	cl, err := a.open(c.Context(), dir)
-	if err != nil {
-		return nil, tofu.Saved{}, err
-	}
-	root, err := roots.root(cl.Landscape)
+	cl, root, err := a.openRoot(c.Context(), dir, roots)
 	if err != nil {
 		return nil, tofu.Saved{}, err
 	}
@@ -165,11 +157,7 @@ func (a *onAWS) planToApply(c *cobra.Command, dir string, roots *rootFlags, o to
 
 // recover mends the state of a root after an apply that ended badly.
 func (a *onAWS) recover(c *cobra.Command, dir string, roots *rootFlags, o tofu.PlanOptions, adopt, push bool) error {
-	cl, err := a.open(c.Context(), dir)
-	if err != nil {
-		return err
-	}
-	root, err := roots.root(cl.Landscape)
+	cl, root, err := a.openRoot(c.Context(), dir, roots)
 	if err != nil {
 		return err
 	}

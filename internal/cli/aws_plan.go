@@ -79,11 +79,7 @@ func (p *planFlags) options(destroy bool) tofu.PlanOptions {
 
 // planRoot plans the root that the flags name.
 func (a *onAWS) planRoot(c *cobra.Command, dir string, roots *rootFlags, o tofu.PlanOptions) (*cloud.Cloud, tofu.Saved, error) {
-	cl, err := a.open(c.Context(), dir)
-	if err != nil {
-		return nil, tofu.Saved{}, err
-	}
-	root, err := roots.root(cl.Landscape)
+	cl, root, err := a.openRoot(c.Context(), dir, roots)
 	if err != nil {
 		return nil, tofu.Saved{}, err
 	}
