@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"godwit/internal/api"
@@ -151,12 +150,7 @@ func (c *Cloud) live(ctx context.Context, environment, service string) (fleet.Re
 	if err != nil {
 		return fleet.Release{}, err
 	}
-	i := slices.IndexFunc(o.Fleets, func(f fleet.Fleet) bool { return f.Service == service })
-	if i < 0 {
-		return fleet.Release{}, nil
-	}
-	live, _ := plan.Live(o.Fleets[i])
-	return live, nil
+	return plan.LiveOf(o.Fleets, service), nil
 }
 
 // fillEnv puts what the service takes from env.NAME into its secret, and says

@@ -159,13 +159,7 @@ func (e *Engine) live(ctx context.Context, w *world, environment, service string
 	if err != nil {
 		return fleet.Release{}, err
 	}
-	for _, f := range o.Fleets {
-		if f.Service == service {
-			live, _ := plan.Live(f)
-			return live, nil
-		}
-	}
-	return fleet.Release{}, nil
+	return plan.LiveOf(o.Fleets, service), nil
 }
 
 // rolloutRelease numbers a release and runs the steps of its rollout.

@@ -51,15 +51,7 @@ func TestMoveToRDS(t *testing.T) {
 			m.more(t, 100)
 		}
 	}
-	v, err := m.bridge.Verify(t.Context(), nil)
-	if err != nil || len(v.Differing) > 0 || len(v.Behind) > 0 {
-		t.Errorf("verify: %+v, %v", v, err)
-	}
-	if failures := m.clients.Failures(); len(failures) > 0 {
-		t.Errorf("%d requests failed, the first: %v", len(failures), failures[0])
-	}
-	m.clients.Stop()
-	m.clients.Audit(t, m.source.Admin)
+	m.audit(t)
 	if report := m.shift(t, migrate.Source); report.Status != journal.Done {
 		t.Fatalf("the last cutover: %+v", report)
 	}

@@ -82,6 +82,21 @@ func (m *move) more(t *testing.T, n int) {
 	migratetest.Eventually(t, fmt.Sprint(n, " more writes are acknowledged"), func() bool { return m.clients.Acked() >= from+n })
 }
 
+// audit ends the clients: both sides are equal, nothing failed, nothing acknowledged is missing.
+func (m *move) audit(t *testing.T) postgres.Verification {
+	t.Helper()
+	v, err := m.bridge.Verify(t.Context(), nil)
+	if err != nil || len(v.Differing) > 0 || len(v.Behind) > 0 {
+		t.Errorf("verify: %+v, %v", v, err)
+	}
+	if failures := m.clients.Failures(); len(failures) > 0 {
+		t.Errorf("%d requests failed, the first: %v", len(failures), failures[0])
+	}
+	m.clients.Stop()
+	m.clients.Audit(t, m.source.Admin)
+	return v
+}
+
 func TestSwitchThereAndBackUnderLoad(t *testing.T) {
 	m := startMove(t, 2000)
 	m.load(t, 16, 32*time.Millisecond) // 500 transactions a second
@@ -110,15 +125,7 @@ func TestSwitchThereAndBackUnderLoad(t *testing.T) {
 			m.more(t, 100)
 		}
 	}
-	v, err := m.bridge.Verify(t.Context(), nil)
-	if err != nil || len(v.Differing) > 0 || len(v.Behind) > 0 {
-		t.Errorf("verify: %+v, %v", v, err)
-	}
-	if failures := m.clients.Failures(); len(failures) > 0 {
-		t.Errorf("%d requests failed, the first: %v", len(failures), failures[0])
-	}
-	m.clients.Stop()
-	m.clients.Audit(t, m.source.Admin)
+	v := m.audit(t)
 	t.Logf("%d writes acknowledged, %d on the target; verify %+v", m.clients.Acked(), m.clients.AckedOn(migrate.Target), v)
 	t.Logf("write pause: cutover %v, rollback %v", pauses[migrate.Source], pauses[migrate.Target])
 	for _, name := range names {

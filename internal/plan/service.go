@@ -22,6 +22,18 @@ func Live(f fleet.Fleet) (fleet.Release, bool) {
 	return live, f.Weights[live.Number] > 0
 }
 
+// LiveOf is the release of a service that serves in an environment; the zero
+// release when there is none.
+func LiveOf(fleets []fleet.Fleet, service string) fleet.Release {
+	for _, f := range fleets {
+		if f.Service == service {
+			live, _ := Live(f)
+			return live
+		}
+	}
+	return fleet.Release{}
+}
+
 func (in inside) compareServices() {
 	for _, s := range in.order {
 		f, exists := find(in.there.Fleets, func(f fleet.Fleet) bool { return f.Service == s.Name })
