@@ -318,9 +318,9 @@ func (x *exchange) finish(keep bool) {
 	} else if x.req.streams() { // a final answer instead of 100: the body was never sent
 		keep = false
 	}
-	if x.out.dated {
+	if keep && x.out.dated { // without keep the sender may still be writing: out is its own
 		x.out.dated = false
-		keep = keep && x.SetWriteDeadline(time.Time{}) == nil
+		keep = x.SetWriteDeadline(time.Time{}) == nil
 	}
 	if !keep || x.br.Buffered() > 0 || !x.unwatch() {
 		x.abandon()

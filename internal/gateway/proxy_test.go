@@ -332,14 +332,26 @@ func TestEndpointKilledMidStream(t *testing.T) {
 	}
 }
 
+// TestEarlyAnswerToAnUploadThatGoesOn: both ends go on, the instance reading
+// and the client sending, while the gateway already ends the exchange.
 func TestEarlyAnswerToAnUploadThatGoesOn(t *testing.T) {
 	t.Parallel()
 	r := serving(t, one(rawBackend(t, func(c net.Conn) {
 		http.ReadRequest(bufio.NewReader(c))
 		io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+		io.Copy(io.Discard, c)
 	})))
 	c, br := r.raw("POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 100000000\r\n\r\nbegin")
-	defer c.Close()
+	uploaded := make(chan struct{})
+	defer func() { c.Close(); <-uploaded }()
+	go func() {
+		defer close(uploaded)
+		for range 100_000_000 - len("begin") {
+			if _, err := io.WriteString(c, "x"); err != nil {
+				return
+			}
+		}
+	}()
 	res, err := http.ReadResponse(br, nil)
 	if err != nil || res.StatusCode != 413 {
 		t.Fatalf("%v %v", err, res)

@@ -58,6 +58,7 @@ func readExpected(name string) (map[string]bool, error) {
 // report prints the run and says what speaks against it.
 func report(r io.Reader, expected map[string]bool) error {
 	output := map[string][]string{}
+	races := map[string]bool{} // packages in the middle of a race's report
 	var passed, failed, skipped, unexpected int
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 16<<20)
@@ -70,6 +71,15 @@ func report(r io.Reader, expected map[string]bool) error {
 		key := e.Package + " " + e.Test
 		switch {
 		case e.Action == "output" || e.Action == "build-output":
+			// A race is put down to whichever test spoke last: even to one that passes.
+			if strings.HasPrefix(e.Output, "WARNING: DATA RACE") {
+				races[e.Package] = true
+			}
+			if races[e.Package] {
+				fmt.Print(e.Output)
+				races[e.Package] = !strings.HasPrefix(e.Output, "==========")
+				continue
+			}
 			output[key] = append(output[key], e.Output)
 			continue
 		case e.Test == "" && (e.Action == "pass" || e.Action == "fail"):
