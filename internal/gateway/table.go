@@ -30,6 +30,7 @@ type Endpoint struct {
 	ID      string `json:"id"`
 	Address string `json:"address"`       // host:port
 	Via     string `json:"via,omitempty"` // unix socket of the door through which Address is dialled; "" dials directly
+	TLS     string `json:"tls,omitempty"` // name that its certificate must be for; "" speaks plain HTTP
 	Release int    `json:"release"`
 }
 

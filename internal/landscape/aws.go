@@ -38,6 +38,13 @@ type AWSEnvironment struct {
 	Name   string
 	Sizing      // what is zero is as everywhere
 	VPN    *VPN // the way to the source, while a migration needs it
+
+	// Gateways are public addresses of gateways that send clients' requests here,
+	// as the data centre's does after a cutover: who a client is, they say.
+	Gateways []netip.Prefix
+	// NoDNS: the names of its ingresses are not in Terraform's hands; they lead to
+	// the data centre's gateway until a migration is finished.
+	NoDNS bool
 }
 
 // VPN connects an environment's network with the data centre it moves out of:
@@ -62,7 +69,7 @@ func (a *AWS) In(environment string) AWSEnvironment {
 		return in
 	}
 	own := a.Environments[i]
-	in.VPN = own.VPN
+	in.VPN, in.Gateways, in.NoDNS = own.VPN, own.Gateways, own.NoDNS
 	in.Instance = either(own.Instance, in.Instance)
 	in.Database = either(own.Database, in.Database)
 	in.Storage = either(own.Storage, in.Storage)

@@ -127,6 +127,22 @@ type Relayer interface {
 	CloseRelay(ctx context.Context, environment, database string) error
 }
 
+// Front is where an environment's service is reached from outside.
+type Front struct {
+	Address string // host:port; the host is looked up with every connection, its addresses change
+	TLS     string // the name that its certificate is for; "" speaks plain HTTP
+}
+
+// Fronted is implemented by sites whose services stand behind load balancers of
+// the site's own. Their environments and releases are made without the engine:
+// it only turns traffic and databases towards them.
+type Fronted interface {
+	// Front is where requests for a service that has an ingress go. ErrNotFound
+	// when the environment or its load balancer is not there, or the service has
+	// no ingress.
+	Front(ctx context.Context, environment, service string) (Front, error)
+}
+
 // Isolation is the outcome of sending real packets over every ordered pair of
 // instances, databases, environments and the host.
 type Isolation struct {
