@@ -28,13 +28,23 @@ type File struct {
 	Bytes []byte `json:"bytes"`
 }
 
-// UpRequest brings a landscape up. Listen and Isolation count the first time;
-// afterwards "" means as before, and another value is refused.
+// UpRequest brings a landscape up. Site, Listen and Isolation count the first
+// time; afterwards "" means as before, and another value is refused.
 type UpRequest struct {
+	Site      string    `json:"site,omitempty" enum:"local,aws," doc:"where the environments are; local when it was never said"`
+	AWS       *AWS      `json:"aws,omitempty" doc:"how AWS is reached; as before when it is left out"`
 	Landscape Landscape `json:"landscape"`
 	Listen    string    `json:"listen,omitempty" doc:"host:port of the gateway"`
 	Isolation string    `json:"isolation,omitempty" enum:"namespaces,none,"`
 	Approve   bool      `json:"approve,omitempty" doc:"allow changes that a protected environment refuses"`
+}
+
+// AWS is how the engine reaches AWS. It holds no keys: those come from the
+// profile, the machine's role, or the environment that the engine was started in.
+type AWS struct {
+	Endpoint   string `json:"endpoint,omitempty" doc:"URL of an emulator instead of AWS"`
+	Profile    string `json:"profile,omitempty" doc:"of AWS's configuration files"`
+	DatabaseCA string `json:"database_ca,omitempty" doc:"file with RDS's certificate authorities; without it its connections are only encrypted"`
 }
 
 // UpResult says what was done.
@@ -82,7 +92,9 @@ type Rollout struct {
 type Status struct {
 	Landscape    string        `json:"landscape"`
 	Version      string        `json:"version"`
+	Site         string        `json:"site"`
 	Isolation    string        `json:"isolation"`
+	Problem      string        `json:"problem,omitempty" doc:"why the site could not be asked for its environments"`
 	Gateway      Gateway       `json:"gateway"`
 	Environments []Environment `json:"environments"`
 	Migrations   []Migration   `json:"migrations,omitempty"`

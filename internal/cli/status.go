@@ -45,9 +45,12 @@ func writeStatus(w io.Writer, s api.Status) {
 	if s.Landscape == "" {
 		fmt.Fprintln(w, "the engine runs, no landscape is up yet: godwit up DIR")
 	} else {
-		fmt.Fprintf(w, "landscape %s, isolation %s\n", s.Landscape, s.Isolation)
+		fmt.Fprintf(w, "landscape %s on %s, isolation %s\n", s.Landscape, s.Site, s.Isolation)
 		fmt.Fprintf(w, "gateway http://%s %s\n", s.Gateway.Address, health(s.Gateway.Healthy, "it is being started again"))
 		rows(w, s.Gateway.Routes, func(r api.Route) []string { return []string{"  " + r.Host, "-> " + r.Pool} })
+	}
+	if s.Problem != "" {
+		fmt.Fprintf(w, "problem: %s\n", s.Problem)
 	}
 	for _, e := range s.Environments {
 		fmt.Fprintf(w, "\nenvironment %s %s\n", e.Name, e.Network)

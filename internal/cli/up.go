@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -12,14 +14,16 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/api/client"
+	"godwit/internal/site/aws/tofu"
 )
 
 // cleanTimeout bounds the cleaning after Ctrl-C.
 const cleanTimeout = 60 * time.Second
 
 type upOptions struct {
-	dir, listen, isolation string
-	approve                bool
+	dir, listen, isolation, site string
+	approve                      bool
+	aws                          api.AWS
 }
 
 func newUp(g *globals) *cobra.Command {
@@ -34,10 +38,17 @@ from immutable images, the gateway in front. What is there already stays; what
 changed is rolled out without dropping a request. Where a migration is declared,
 the gateway sends its hosts to the data centre until the cutover.
 
+With --site aws the environments are those that godwit aws apply makes, and their
+releases those of godwit aws deploy. Up then only stands before the data centre:
+the gateway takes its requests, and godwit migrate turns them, and the databases,
+to AWS and back. Credentials are read as every tool for AWS does, by the engine;
+keys in this shell's environment count only for an engine that this starts.
+
 Ctrl-C during the first up removes everything again.`,
 		Example: `  godwit up examples/bistro
   godwit up --listen 127.0.0.1:9000 examples/bistro
-  godwit up --isolation=none            # where namespaces are impossible: NO isolation`,
+  godwit up --isolation=none            # where namespaces are impossible: NO isolation
+  AWS_PROFILE=bistro godwit up --site aws --listen 0.0.0.0:80 --ca global-bundle.pem`,
 		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.dir = directory(args)
@@ -46,6 +57,12 @@ Ctrl-C during the first up removes everything again.`,
 	}
 	c.Flags().StringVar(&o.listen, "listen", "", "address of the gateway, host:port (default 127.0.0.1:8080)")
 	c.Flags().StringVar(&o.isolation, "isolation", "", `"namespaces" (default) or "none", which isolates nothing`)
+	c.Flags().StringVar(&o.site, "site", "", `where the environments are, "local" (default) or "aws"`)
+	c.Flags().StringVar(&o.aws.DatabaseCA, "ca", "", "with --site aws: file with RDS's certificate authorities; without it its connections are only encrypted")
+	c.Flags().StringVar(&o.aws.Endpoint, "endpoint", "", "with --site aws: URL of an emulator instead of AWS")
+	if err := c.RegisterFlagCompletionFunc("site", cobra.FixedCompletions([]string{"local", "aws"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // it has that flag
+	}
 	c.Flags().BoolVar(&o.approve, "approve", false, "allow changes that a protected environment refuses")
 	return c
 }
@@ -57,6 +74,10 @@ func (g *globals) up(ctx context.Context, o upOptions) error {
 	if _, _, err := net.SplitHostPort(o.listen); o.listen != "" && err != nil {
 		return api.Fail(api.Usage, "--listen %q is no address: give HOST:PORT, such as 127.0.0.1:8080", o.listen)
 	}
+	access, err := o.access()
+	if err != nil {
+		return err
+	}
 	_, wire, err := readLandscape(o.dir)
 	if err != nil {
 		return err
@@ -65,7 +86,7 @@ func (g *globals) up(ctx context.Context, o upOptions) error {
 	if err != nil {
 		return err
 	}
-	result, err := c.Up(ctx, api.UpRequest{Landscape: wire, Listen: o.listen, Isolation: o.isolation, Approve: o.approve}, g.view.watch())
+	result, err := c.Up(ctx, api.UpRequest{Landscape: wire, Site: o.site, AWS: access, Listen: o.listen, Isolation: o.isolation, Approve: o.approve}, g.view.watch())
 	switch {
 	case err != nil && ctx.Err() != nil && first:
 		return g.cleanAfterInterrupt(c)
@@ -81,6 +102,34 @@ func (g *globals) up(ctx context.Context, o upOptions) error {
 			fmt.Fprintf(w, "  %-32s -> %s\n", r.Host, r.Pool)
 		}
 	})
+}
+
+// access is how the engine is to reach AWS; nil leaves it as it was.
+func (o upOptions) access() (*api.AWS, error) {
+	o.aws.Profile = os.Getenv("AWS_PROFILE")
+	switch {
+	case o.site != "" && o.site != "local" && o.site != "aws":
+		return nil, api.Fail(api.Usage, `--site is "local" or "aws", not %q`, o.site)
+	case o.site != "aws" && (o.aws.DatabaseCA != "" || o.aws.Endpoint != ""):
+		return nil, api.Fail(api.Usage, "--ca and --endpoint say how AWS is reached: give --site aws with them")
+	case o.site != "aws":
+		return nil, nil
+	}
+	if err := tofu.Endpoint(o.aws.Endpoint).Check(); err != nil {
+		return nil, api.Fail(api.Usage, "%v", err)
+	}
+	if o.aws.DatabaseCA == "" {
+		return &o.aws, nil
+	}
+	path, err := filepath.Abs(o.aws.DatabaseCA) // the engine is at home elsewhere
+	if err == nil {
+		_, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, api.Fail(api.Usage, "--ca: %v", err)
+	}
+	o.aws.DatabaseCA = path
+	return &o.aws, nil
 }
 
 // cleanAfterInterrupt takes back a first up that was interrupted.

@@ -17,7 +17,6 @@ import (
 	"os"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 
 	"godwit/internal/api"
 	"godwit/internal/landscape"
@@ -54,13 +53,9 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 		return nil, api.Fail(api.Usage, "%v", err)
 	}
 	region := o.Landscape.AWS.Region
-	load := []func(*config.LoadOptions) error{config.WithRegion(region)}
-	if o.Endpoint != "" {
-		load = append(load, config.WithBaseEndpoint(string(o.Endpoint)))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, load...)
+	cfg, err := aws.Connect(ctx, region, string(o.Endpoint), "")
 	if err != nil {
-		return nil, aws.Explain(err)
+		return nil, err
 	}
 	if other := os.Getenv("AWS_REGION"); other != "" && other != region {
 		o.Sink.Note("aws", "region", fmt.Sprintf("AWS_REGION is %s; the landscape is in %s, which counts", other, region))

@@ -103,6 +103,9 @@ func (e *Engine) inEnvironments(ctx context.Context, operation, service, environ
 	if err != nil {
 		return nil, err
 	}
+	if err := w.elsewhere("godwit aws deploy and godwit aws rollback roll out"); err != nil {
+		return nil, err
+	}
 	s, err := w.service(service)
 	if err != nil {
 		return nil, err

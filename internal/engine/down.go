@@ -52,8 +52,7 @@ func (e *Engine) remains(ctx context.Context, sink api.Sink) (*world, error) {
 		e.log.Warn("removing what is left without its settings", "error", err)
 	}
 	w.settings = s.merge(api.UpRequest{Landscape: s.Landscape})
-	w.site, err = e.openSite(ctx, w.settings, sink)
-	return w, err
+	return w, e.openSite(ctx, w, sink)
 }
 
 func (e *Engine) mayGoDown(ctx context.Context, w *world, approve bool) error {
@@ -100,6 +99,9 @@ func (e *Engine) endAll(ctx context.Context, w *world, approve bool, sink api.Si
 	var errs []error
 	names, err := e.environmentNames(ctx, w)
 	errs = append(errs, err)
+	if _, fronted := w.fronts(); fronted {
+		names = nil // whoever made them ends them
+	}
 	for _, name := range names {
 		errs = append(errs, e.removeEnvironment(ctx, w, name, sink))
 	}

@@ -9,6 +9,7 @@ package engine
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,6 +36,7 @@ type Engine struct {
 	gateway  *gatewayclient.Client
 	sites    map[string]opener
 	rollouts rollout.Options // of every rollout
+	roots    *x509.CertPool  // for the certificates of fronts; nil: the system's
 	keeper   keeper
 	secrets  secrets
 	operation

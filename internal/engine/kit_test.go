@@ -134,7 +134,7 @@ func startGateway(t *testing.T, dir string) string {
 func (b *bench) open() {
 	b.Helper()
 	e, err := open(b.dir, slog.New(slog.NewTextHandler(b.log, nil)), map[string]opener{
-		defaultSite: func(context.Context, *Engine, settings, api.Sink) (site.Site, error) { return b.front, nil },
+		defaultSite: func(context.Context, *Engine, *world, api.Sink) (site.Site, error) { return b.front, nil },
 	}, func() { b.quits++ })
 	b.ok(err)
 	e.rollouts = rollout.Options{Watch: 250 * time.Millisecond, Poll: 10 * time.Millisecond, Drain: time.Second}

@@ -50,11 +50,8 @@ func (e *Engine) lastWorld(ctx context.Context) (*world, error) {
 	if err := s.bind(l); err != nil {
 		return nil, err
 	}
-	site, err := e.openSite(ctx, s, e.logSink())
-	if err != nil {
-		return nil, err
-	}
-	return &world{landscape: l, settings: s, site: site}, nil
+	w := &world{landscape: l, settings: s}
+	return w, e.openSite(ctx, w, e.logSink())
 }
 
 // settle finishes or undoes every run that the journal has begun and not ended,

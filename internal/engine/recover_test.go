@@ -221,7 +221,7 @@ func TestSiteCannotBeOpened(t *testing.T) {
 	b.ok(b.Engine.close())
 	b.open()
 	works := b.Engine.sites[defaultSite]
-	b.Engine.sites[defaultSite] = func(context.Context, *Engine, settings, api.Sink) (site.Site, error) {
+	b.Engine.sites[defaultSite] = func(context.Context, *Engine, *world, api.Sink) (site.Site, error) {
 		return nil, errors.New("no Postgres on this machine")
 	}
 	if err := b.recover(t.Context()); err == nil {

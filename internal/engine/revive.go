@@ -65,11 +65,10 @@ func (e *Engine) revive(ctx context.Context, w *world) error {
 
 // died are the declared environments of which nothing lives any more.
 func (e *Engine) died(ctx context.Context, w *world) ([]string, error) {
-	var names []string
-	for _, env := range w.landscape.Environments {
-		names = append(names, env.Name)
+	if _, fronted := w.fronts(); fronted {
+		return nil, nil // whoever made them keeps them
 	}
-	observed, err := e.observe(ctx, w, names)
+	observed, err := e.observe(ctx, w, w.watched())
 	var died []string
 	for _, o := range observed {
 		if dead(o) {

@@ -3,9 +3,10 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"sort"
-	"strings"
 
 	"godwit/internal/api"
 	"godwit/internal/fleet"
@@ -18,9 +19,11 @@ import (
 // data centre's while that holds the truth.
 func (e *Engine) routes(ctx context.Context, w *world) (map[string]string, error) {
 	routes := map[string]string{}
-	for _, in := range w.landscape.Ingresses {
-		for _, env := range w.landscape.Environments {
-			routes[landscape.IngressHost(w.landscape, in, env.Name)] = poolName(env.Name, in.Service)
+	if _, fronted := w.fronts(); !fronted { // fronts take the requests for what does not move
+		for _, in := range w.landscape.Ingresses {
+			for _, env := range w.landscape.Environments {
+				routes[landscape.IngressHost(w.landscape, in, env.Name)] = poolName(env.Name, in.Service)
+			}
 		}
 	}
 	for _, m := range w.landscape.Migrations {
@@ -28,10 +31,7 @@ func (e *Engine) routes(ctx context.Context, w *world) (map[string]string, error
 		if err != nil {
 			return nil, err
 		}
-		if state.Truth != migrate.Source {
-			continue
-		}
-		for host, pool := range migrationRoutes(w.landscape, m, migrate.Source) {
+		for host, pool := range migrationRoutes(w.landscape, m, state.Truth) {
 			routes[host] = pool
 		}
 	}
@@ -60,11 +60,11 @@ func migrationRoutes(l *landscape.Landscape, m landscape.Migration, side migrate
 // adopt makes the data centre's services known to the gateway and points every
 // route where the truth is. No other host is answered after it.
 func (e *Engine) adopt(ctx context.Context, w *world) ([]api.Route, error) {
-	sources, err := w.sourcePools()
+	pools, err := w.pools(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for name, pool := range sources {
+	for name, pool := range pools {
 		if err := e.gateway.SetPool(ctx, name, pool); err != nil {
 			return nil, err
 		}
@@ -76,12 +76,12 @@ func (e *Engine) adopt(ctx context.Context, w *world) ([]api.Route, error) {
 	if err := e.gateway.SetRoutes(ctx, routes); err != nil {
 		return nil, err
 	}
-	return sortedRoutes(routes), e.disown(ctx, routes, sources)
+	return sortedRoutes(routes), e.disown(ctx, w, routes, pools)
 }
 
-// disown takes away the routes that are no longer declared, and the pools of
-// data centres that are not. Pools of environments are their site's.
-func (e *Engine) disown(ctx context.Context, routes map[string]string, sources map[string]gateway.Pool) error {
+// disown takes away the routes that are no longer declared, and the pools that
+// are not and that no site keeps.
+func (e *Engine) disown(ctx context.Context, w *world, routes map[string]string, pools map[string]gateway.Pool) error {
 	table, err := e.gateway.Table(ctx)
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func (e *Engine) disown(ctx context.Context, routes map[string]string, sources m
 		}
 	}
 	for name := range table.Pools {
-		if _, declared := sources[name]; declared || !strings.HasPrefix(name, sourcePools) {
+		if _, declared := pools[name]; declared || !w.foreign(name) || routed(routes, name) {
 			continue
 		}
 		if err := e.gateway.DeletePool(ctx, name); err != nil {
@@ -105,10 +105,21 @@ func (e *Engine) disown(ctx context.Context, routes map[string]string, sources m
 	return nil
 }
 
-// sourcePools are the data centre's services as pools.
-func (w *world) sourcePools() (map[string]gateway.Pool, error) {
+// routed: a route leads to a pool. That of a front which cannot be found just now
+// stays as long as clients are sent there.
+func routed(routes map[string]string, pool string) bool {
+	return slices.Contains(slices.Collect(maps.Values(routes)), pool)
+}
+
+// pools are both sides of the migrations, as far as the engine sets them.
+func (w *world) pools(ctx context.Context) (map[string]gateway.Pool, error) {
 	pools := map[string]gateway.Pool{}
 	for _, m := range w.landscape.Migrations {
+		fronts, _, err := w.frontPools(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(pools, fronts)
 		src, _ := w.landscape.Source(m.Source)
 		for _, s := range src.Services {
 			pool, err := w.settings.endpoint(s)

@@ -2,13 +2,17 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"godwit/internal/api"
 	"godwit/internal/fleet"
+	"godwit/internal/gateway"
 	"godwit/internal/landscape"
 	"godwit/internal/migrate"
 )
@@ -21,6 +25,9 @@ const answerTimeout = 3 * time.Second
 func (e *Engine) serving(ctx context.Context, w *world, m landscape.Migration, side migrate.Side) (landscape.Findings, error) {
 	if side == migrate.Source {
 		return w.sourceServing(ctx, m)
+	}
+	if _, fronted := w.fronts(); fronted {
+		return e.frontsServing(ctx, w, m)
 	}
 	observed, err := w.site.Observe(ctx, m.Environment)
 	if err != nil {
@@ -73,14 +80,33 @@ func (w *world) sourceServing(ctx context.Context, m landscape.Migration) (lands
 // direct asks the service itself, never a proxy.
 var direct = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
-func healthy(ctx context.Context, url string) error {
+func healthy(ctx context.Context, url string) error { return asks(ctx, direct, url, "") }
+
+// healthyFront asks at an endpoint for a host, with the certificate that the
+// gateway will demand there.
+func healthyFront(ctx context.Context, to gateway.Endpoint, host, path string, roots *x509.CertPool) error {
+	var dialer net.Dialer
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{ServerName: to.TLS, RootCAs: roots},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, to.Address)
+		}}
+	scheme := "http://"
+	if to.TLS != "" {
+		scheme = "https://"
+	}
+	return asks(ctx, &http.Client{Transport: transport}, scheme+to.Address+path, host)
+}
+
+// asks wants a good answer; host, when it is given, is the one that is asked for.
+func asks(ctx context.Context, client *http.Client, url, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	res, err := direct.Do(req)
+	req.Host = host
+	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}

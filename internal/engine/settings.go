@@ -25,6 +25,8 @@ const (
 // gateway listens. The store is readable by its owner only.
 type settings struct {
 	Landscape api.Landscape `json:"landscape"`
+	Site      string        `json:"site,omitempty"` // "" in those of older versions: local
+	AWS       api.AWS       `json:"aws,omitzero"`
 	Listen    string        `json:"listen"`
 	Isolation string        `json:"isolation"`
 }
@@ -68,6 +70,8 @@ func (e *Engine) sameAsBefore(ctx context.Context, s settings, l *landscape.Land
 	switch {
 	case err == nil && before.Name != l.Name:
 		return api.Fail(api.Refused, "this engine runs landscape %q, not %q: choose another state directory with --state, or run godwit down first", before.Name, l.Name)
+	case r.Site != "" && r.Site != cmp.Or(s.Site, defaultSite):
+		return api.Fail(api.Refused, "this engine runs the landscape on %s, not on %s: choose another state directory with --state, or run godwit down first", cmp.Or(s.Site, defaultSite), r.Site)
 	case r.Isolation != "" && r.Isolation != s.Isolation:
 		return api.Fail(api.Refused, "isolation is %q here and cannot change while it runs: godwit down first", s.Isolation)
 	case r.Listen != "" && r.Listen != s.Listen && e.gateway.Healthy(ctx) == nil: // where it could not listen at all, it may
@@ -83,6 +87,10 @@ func (s settings) merge(r api.UpRequest) settings {
 	maps.Copy(values, r.Landscape.Env)
 	s.Landscape = r.Landscape
 	s.Landscape.Env = values
+	s.Site = cmp.Or(s.Site, r.Site, defaultSite)
+	if r.AWS != nil {
+		s.AWS = *r.AWS
+	}
 	s.Listen = cmp.Or(r.Listen, s.Listen, defaultListen)
 	s.Isolation = cmp.Or(s.Isolation, r.Isolation, defaultIsolation)
 	return s

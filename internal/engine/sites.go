@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -9,20 +10,26 @@ import (
 	"godwit/internal/site"
 )
 
-// opener opens a site for an engine with these settings.
-type opener func(ctx context.Context, e *Engine, s settings, sink api.Sink) (site.Site, error)
+// opener opens the site of a world, which has landscape and settings.
+type opener func(ctx context.Context, e *Engine, w *world, sink api.Sink) (site.Site, error)
 
 // sites are the places that an engine can run a landscape on. Whoever adds a
 // site adds it here; nothing else asks for a name.
 func sites() map[string]opener {
-	return map[string]opener{defaultSite: openLocal}
+	return map[string]opener{defaultSite: openLocal, "aws": openAWS}
 }
 
 // defaultSite is where a landscape runs that names no other.
 const defaultSite = "local"
 
-func (e *Engine) openSite(ctx context.Context, s settings, sink api.Sink) (site.Site, error) {
-	return e.sites[defaultSite](ctx, e, s, sink)
+func (e *Engine) openSite(ctx context.Context, w *world, sink api.Sink) (err error) {
+	name := cmp.Or(w.settings.Site, defaultSite)
+	open, known := e.sites[name]
+	if !known {
+		return api.Fail(api.Usage, "there is no site %q: local and aws are", name)
+	}
+	w.site, err = open(ctx, e, w, sink)
+	return err
 }
 
 // What a site may offer beyond site.Site. A site without it says so by not

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 
 	"godwit/internal/api"
@@ -22,15 +23,12 @@ func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 		return s, nil
 	}
 	s.Landscape = w.landscape.Name
+	s.Site = cmp.Or(w.settings.Site, defaultSite)
 	s.Isolation = w.site.Abilities().Isolation
 	s.Gateway = e.gatewayStatus(ctx, w)
-	var names []string
-	for _, env := range w.landscape.Environments {
-		names = append(names, env.Name)
-	}
-	observed, err := e.observe(ctx, w, names)
+	observed, err := e.observe(ctx, w, w.watched())
 	if err != nil {
-		return s, err
+		s.Problem = err.Error()
 	}
 	s.Environments = withoutValues(observed)
 	for _, m := range w.landscape.Migrations {

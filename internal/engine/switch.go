@@ -37,6 +37,12 @@ func (e *Engine) turn(ctx context.Context, name string, from migrate.Side, sink 
 		if err := e.mayServe(ctx, w, m, from.Other()); err != nil {
 			return err
 		}
+		if err := e.setFronts(ctx, w, m); err != nil {
+			return err
+		}
+		if err := w.rejoin(ctx, b); err != nil {
+			return err
+		}
 		p.Environment, p.MaxPause, p.Databases = m.Environment, m.MaxPause, b.databases()
 		run := journal.Run{ID: runID(p.Kind(), name), Kind: p.Kind(), Subject: name, Payload: p.Payload()}
 		err = e.changeMigration(ctx, w, name, func(s *migrationState) {

@@ -22,6 +22,9 @@ func (e *Engine) Up(ctx context.Context, r api.UpRequest, sink api.Sink) (result
 	if err != nil {
 		return result, err
 	}
+	if _, fronted := w.fronts(); fronted {
+		return e.upFronts(ctx, w, sink)
+	}
 	images, err := e.makeImages(ctx, w, w.landscape.Services, sink)
 	if err != nil {
 		return result, err
@@ -52,12 +55,18 @@ func (e *Engine) next(ctx context.Context, r api.UpRequest, sink api.Sink) (*wor
 	}
 	old, _ := e.current()
 	if old == nil {
-		if w.site, err = e.openSite(ctx, w.settings, sink); err != nil {
+		if err := e.openSite(ctx, w, sink); err != nil {
 			return nil, err
 		}
 		return w, e.settle(ctx, w, sink)
 	}
-	w.site = old.site
+	if w.site = old.site; w.site != nil {
+		if _, fronted := w.fronts(); fronted { // it keeps nothing here, and knows the landscape
+			if err := e.openSite(ctx, w, sink); err != nil {
+				return nil, err
+			}
+		}
+	}
 	// Its table says what is routed now.
 	if err := e.ensureGateway(ctx, w.settings.Listen); err != nil {
 		return nil, err
@@ -105,6 +114,9 @@ func (e *Engine) Plan(ctx context.Context, in api.Landscape, sink api.Sink) (pla
 		return plan.Compute(next.landscape, nil, plan.Have{}), nil
 	}
 	next.site = w.site
+	if err := next.elsewhere("godwit aws plan says what would change"); err != nil {
+		return plan.Plan{}, err
+	}
 	images, err := e.makeImages(ctx, next, next.landscape.Services, sink)
 	if err != nil {
 		return plan.Plan{}, err

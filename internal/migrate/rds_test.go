@@ -138,3 +138,32 @@ func errorsIn(t *testing.T, b *postgres.Bridge) []string {
 	}
 	return texts
 }
+
+// TestMasterPasswordChanges: RDS gives its master another password every week,
+// and the way back, which was made with the old one, goes on.
+func TestMasterPasswordChanges(t *testing.T) {
+	t.Parallel()
+	m := startMoveToRDS(t, 20)
+	m.sync(t)
+	if report := m.shift(t, migrate.Source); report.Status != journal.Done {
+		t.Fatalf("cutover: %+v", report)
+	}
+	streams := "SELECT count(*) FROM pg_replication_slots WHERE active"
+	migratetest.Eventually(t, "the way back streams", func() bool { return migratetest.Text(t, m.target.Root, streams) == "1" })
+	migratetest.Exec(t, m.target.Root, "ALTER ROLE "+migratetest.Master+" PASSWORD 'another'",
+		"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")
+	migratetest.Exec(t, m.target.App, `INSERT INTO "order" (key) VALUES ('with another password')`)
+	m.target.Admin = strings.Replace(m.target.Admin, ":master@", ":another@", 1)
+	m.bridge = migratetest.Bridge(t, migratetest.Pair(t, m.source, m.target))
+	for range 2 { // it repeats safely
+		if err := migrate.Rejoin(t.Context(), []*postgres.Bridge{m.bridge}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	migratetest.Eventually(t, "the row is on the source", func() bool {
+		return migratetest.Text(t, m.source.Admin, `SELECT count(*) FROM "order" WHERE key = 'with another password'`) == "1"
+	})
+	if report := m.shift(t, migrate.Target); report.Status != journal.Done {
+		t.Fatalf("rollback: %+v", report)
+	}
+}

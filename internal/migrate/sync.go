@@ -56,6 +56,16 @@ func Verify(ctx context.Context, bridges []*postgres.Bridge, progress func(postg
 	return all, nil
 }
 
+// Rejoin tells all databases how their other side is reached now; see
+// postgres.Bridge.Rejoin.
+func Rejoin(ctx context.Context, bridges []*postgres.Bridge) error {
+	var failures []error
+	for _, b := range bridges {
+		failures = append(failures, b.Rejoin(ctx))
+	}
+	return errors.Join(failures...)
+}
+
 // Status looks at all databases.
 func Status(ctx context.Context, bridges []*postgres.Bridge) ([]postgres.Status, error) {
 	all := make([]postgres.Status, len(bridges))

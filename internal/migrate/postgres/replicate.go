@@ -56,6 +56,17 @@ func (b *Bridge) freshSlot(ctx context.Context, side, slot string) error {
 	return b.ensureSlot(ctx, side, slot)
 }
 
+// subscribed: side has its subscription to the other one.
+func (b *Bridge) subscribed(ctx context.Context, side string) (bool, error) {
+	conn, err := b.writer(ctx, side)
+	if err != nil {
+		return false, err
+	}
+	exists, err := column(ctx, conn, `SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+		WHERE d.datname = current_database() AND subname = $1`, b.subscription())
+	return len(exists) > 0, b.about(side, err)
+}
+
 // subscribe makes the subscription on side to the other one. With copy the
 // rows that are there are copied first and it streams at once; without, it
 // stays disabled, its tables known: it can stream as soon as it is enabled.
@@ -64,14 +75,9 @@ func (b *Bridge) freshSlot(ctx context.Context, side, slot string) error {
 // forgetting that a table is complete and having dropped the slot from which it
 // was copied could never complete it.
 func (b *Bridge) subscribe(ctx context.Context, side string, copyData bool) error {
-	conn, err := b.writer(ctx, side)
-	if err != nil {
+	exists, err := b.subscribed(ctx, side)
+	if err != nil || exists {
 		return err
-	}
-	exists, err := column(ctx, conn, `SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
-		WHERE d.datname = current_database() AND subname = $1`, b.subscription())
-	if err != nil || len(exists) > 0 {
-		return b.about(side, err)
 	}
 	peer := b.side(other(side))
 	_, err = b.write(ctx, side, fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false, slot_name = %s, copy_data = %t, enabled = %[5]t, synchronous_commit = %s)",
@@ -89,14 +95,9 @@ func (b *Bridge) hasten(ctx context.Context, side string) error {
 // unsubscribe drops the subscription on side, leaving the slot at the other
 // side alone, which may not be reachable.
 func (b *Bridge) unsubscribe(ctx context.Context, side string) error {
-	conn, err := b.writer(ctx, side)
-	if err != nil {
+	exists, err := b.subscribed(ctx, side)
+	if err != nil || !exists {
 		return err
-	}
-	exists, err := column(ctx, conn, `SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
-		WHERE d.datname = current_database() AND subname = $1`, b.subscription())
-	if err != nil || len(exists) == 0 {
-		return b.about(side, err)
 	}
 	name := ident(b.subscription())
 	_, err = b.write(ctx, side, "BEGIN", "ALTER SUBSCRIPTION "+name+" DISABLE", "ALTER SUBSCRIPTION "+name+" SET (slot_name = NONE)",

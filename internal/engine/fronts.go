@@ -1,0 +1,169 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"godwit/internal/api"
+	"godwit/internal/fleet"
+	"godwit/internal/gateway"
+	"godwit/internal/landscape"
+	"godwit/internal/plan"
+	"godwit/internal/site"
+)
+
+// On a site with fronts of its own (site.Fronted), environments and releases are
+// made without the engine. It stands in the data centre: its gateway takes the
+// clients' requests, and its migrations turn them and the databases.
+
+// fronts are those of the world's site; false when the engine makes environments.
+func (w *world) fronts() (site.Fronted, bool) {
+	f, ok := w.site.(site.Fronted)
+	return f, ok
+}
+
+// upFronts takes the traffic of the landscape's migrations.
+func (e *Engine) upFronts(ctx context.Context, w *world, sink api.Sink) (api.UpResult, error) {
+	if len(w.landscape.Migrations) == 0 {
+		return api.UpResult{}, api.Fail(api.Usage, "the landscape declares no migration, and on this site up does nothing else: environments are made by godwit aws apply, releases by godwit aws deploy")
+	}
+	if err := e.migrationsStay(ctx, w, plan.Plan{}); err != nil {
+		return api.UpResult{}, err
+	}
+	if err := e.enter(ctx, w, sink); err != nil {
+		return api.UpResult{}, err
+	}
+	routes, err := e.adopt(ctx, w)
+	if err != nil {
+		return api.UpResult{}, err
+	}
+	for _, m := range w.landscape.Migrations {
+		_, absent, err := w.frontPools(ctx, m)
+		if err != nil {
+			return api.UpResult{}, err
+		}
+		for _, f := range absent {
+			sink.Note("migration "+m.Name, "not there yet", f.Summary)
+		}
+	}
+	return api.UpResult{Gateway: w.settings.Listen, Routes: routes}, nil
+}
+
+// frontPools are where an environment serves what a migration moves, and what is
+// not there yet. Without fronts of the site's own there are none.
+func (w *world) frontPools(ctx context.Context, m landscape.Migration) (map[string]gateway.Pool, landscape.Findings, error) {
+	pools, absent := map[string]gateway.Pool{}, landscape.Findings{}
+	fronts, ok := w.fronts()
+	if !ok {
+		return pools, absent, nil
+	}
+	for _, service := range w.moved(m) {
+		front, err := fronts.Front(ctx, m.Environment, service)
+		if errors.Is(err, site.ErrNotFound) {
+			absent = append(absent, landscape.Finding{Severity: landscape.Error,
+				Summary: fmt.Sprintf("service %s of %s has nothing that takes requests: %v", service, m.Environment, err),
+				Mend:    "make the environment with godwit aws apply"})
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		pools[poolName(m.Environment, service)] = gateway.Pool{
+			Endpoints: []gateway.Endpoint{{ID: "front-" + service, Address: front.Address, TLS: front.TLS}},
+			Weights:   fleet.Weights{0: 1},
+		}
+	}
+	return pools, absent, nil
+}
+
+// moved are the services of a migration that requests from outside reach.
+func (w *world) moved(m landscape.Migration) []string {
+	src, _ := w.landscape.Source(m.Source)
+	var names []string
+	for _, s := range src.Services {
+		if slices.ContainsFunc(w.landscape.Ingresses, func(in landscape.Ingress) bool { return in.Service == s.Name }) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// setFronts makes the environment's side known to the gateway.
+func (e *Engine) setFronts(ctx context.Context, w *world, m landscape.Migration) error {
+	pools, _, err := w.frontPools(ctx, m)
+	if err != nil {
+		return err
+	}
+	for name, pool := range pools {
+		if err := e.gateway.SetPool(ctx, name, pool); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// frontsServing asks the environment's services for their health, through their
+// fronts and as clients do.
+func (e *Engine) frontsServing(ctx context.Context, w *world, m landscape.Migration) (landscape.Findings, error) {
+	pools, found, err := w.frontPools(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, service := range w.moved(m) {
+		pool, there := pools[poolName(m.Environment, service)]
+		if !there {
+			continue
+		}
+		declared, _ := w.landscape.Service(service)
+		for _, host := range w.hosts(m.Environment, service) {
+			if err := healthyFront(ctx, pool.Endpoints[0], host, declared.Health.Path, e.roots); err != nil {
+				found = append(found, landscape.Finding{Severity: landscape.Error,
+					Summary: fmt.Sprintf("service %s does not answer from here at %s: %v", service, pool.Endpoints[0].Address, err),
+					Mend:    "godwit aws status says whether it serves; a firewall may keep this machine from it"})
+			}
+		}
+	}
+	return found, nil
+}
+
+// hosts are those by which clients ask for a service.
+func (w *world) hosts(environment, service string) []string {
+	var hosts []string
+	for _, in := range w.landscape.Ingresses {
+		if in.Service == service {
+			hosts = append(hosts, landscape.IngressHost(w.landscape, in, environment))
+		}
+	}
+	return hosts
+}
+
+// elsewhere refuses what only a site can be asked for whose environments the
+// engine makes.
+func (w *world) elsewhere(instead string) error {
+	if _, ok := w.fronts(); !ok {
+		return nil
+	}
+	return api.Fail(api.Usage, "on this site the engine makes neither environments nor releases: %s", instead)
+}
+
+// observed are the environments that the engine looks at: where it makes none,
+// those that a migration moves into.
+func (w *world) watched() []string {
+	_, fronted := w.fronts()
+	var names []string
+	for _, env := range w.landscape.Environments {
+		if !fronted || slices.ContainsFunc(w.landscape.Migrations, func(m landscape.Migration) bool { return m.Environment == env.Name }) {
+			names = append(names, env.Name)
+		}
+	}
+	return names
+}
+
+// foreign: a pool that nobody has declared, and no site keeps.
+func (w *world) foreign(pool string) bool {
+	_, fronted := w.fronts()
+	return fronted || strings.HasPrefix(pool, sourcePools)
+}

@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"godwit/internal/landscape"
+	"godwit/internal/migrate"
+)
+
+// streamsCheck is how often the streams between both sides learn how the other
+// is reached now: a password that AWS rotates must not end a way back.
+const streamsCheck = 15 * time.Minute
+
+// keepStreams keeps the streams of migrations joined until ctx ends.
+func (e *Engine) keepStreams(ctx context.Context) {
+	tick := time.NewTicker(streamsCheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		w, err := e.current()
+		if err != nil || e.busy() {
+			continue // whoever is under way joins what it needs
+		}
+		for _, m := range w.landscape.Migrations {
+			if err := e.rejoinIdle(ctx, w, m); err != nil && ctx.Err() == nil {
+				e.log.Error("streams", "migration", m.Name, "error", err)
+			}
+		}
+	}
+}
+
+func (e *Engine) rejoinIdle(ctx context.Context, w *world, m landscape.Migration) error {
+	state, err := e.migrationState(ctx, w, m.Name)
+	if _, fronted := w.fronts(); err != nil || !fronted || !state.underWay() {
+		return err
+	}
+	giveBack, err := e.claim("keeping the streams of migration " + m.Name)
+	if err != nil {
+		return nil
+	}
+	defer giveBack()
+	b, err := e.bridges(ctx, w, m)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	return w.rejoin(ctx, b)
+}
+
+// rejoin is for sites of whose passwords others dispose.
+func (w *world) rejoin(ctx context.Context, b *bridges) error {
+	if _, fronted := w.fronts(); !fronted {
+		return nil
+	}
+	if err := migrate.Rejoin(ctx, b.list); err != nil {
+		return fmt.Errorf("telling both sides how the other is reached: %w", err)
+	}
+	return nil
+}
