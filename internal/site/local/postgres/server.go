@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -25,9 +26,14 @@ const (
 	// pingEvery is how often a starting server is asked, pingWait how long it may take to answer.
 	pingEvery = 10 * time.Millisecond
 	pingWait  = 2 * time.Second
-	// portTries bounds how often a free port may be snatched away.
-	portTries = 5
+	// startPatience bounds starting again after what passes: a free port that was
+	// snatched away, processes of a killed server that are not gone yet.
+	startPatience = 10 * time.Second
 )
+
+// errLeftOver: the sessions of a killed server still have its memory. They notice
+// soon that it is gone, and end.
+var errLeftOver = errors.New("processes of the last server are still ending")
 
 // ServerOptions of a server on the host itself.
 type ServerOptions struct {
@@ -62,14 +68,14 @@ func Start(ctx context.Context, inst Installation, o ServerOptions) (*Server, er
 	if err := o.prepare(ctx, inst); err != nil {
 		return nil, fmt.Errorf("start Postgres in %s: %w", o.Dir, err)
 	}
-	var s *Server
-	var err error
-	for range portTries {
-		s, err = o.start(ctx, inst)
-		if err == nil || o.Port != 0 || !errors.Is(err, syscall.EADDRINUSE) {
-			break
+	s, err := backoff.Retry(ctx, func() (*Server, error) {
+		s, err := o.start(ctx, inst)
+		passes := errors.Is(err, errLeftOver) || o.Port == 0 && errors.Is(err, syscall.EADDRINUSE)
+		if err != nil && !passes {
+			err = backoff.Permanent(err)
 		}
-	}
+		return s, err
+	}, backoff.WithBackOff(backoff.NewConstantBackOff(pingEvery)), backoff.WithMaxElapsedTime(startPatience))
 	if err != nil {
 		return nil, fmt.Errorf("start Postgres in %s: %w", o.Dir, err)
 	}
@@ -205,6 +211,9 @@ func explain(err error, log *os.File, from int64) error {
 	n, _ := log.ReadAt(text, from)
 	if strings.Contains(string(text[:n]), "Address already in use") {
 		err = errors.Join(err, syscall.EADDRINUSE)
+	}
+	if strings.Contains(string(text[:n]), "pre-existing shared memory block") {
+		err = errors.Join(err, errLeftOver)
 	}
 	return fmt.Errorf("%w; it logged to %s: %s", err, log.Name(), lastLines(text[:n]))
 }

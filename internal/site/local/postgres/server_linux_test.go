@@ -244,3 +244,24 @@ func TestStartCancelled(t *testing.T) {
 	// The failed one is gone, or this one would not get its lock.
 	start(t, ServerOptions{Dir: dir, AdminPassword: "right"})
 }
+
+// TestStartBesideWhatIsLeft: a session of a killed server that has not noticed yet
+// is waited for.
+func TestStartBesideWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t)
+	s := start(t, ServerOptions{Dir: dir})
+	conn, err := pgx.Connect(t.Context(), s.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	session := int(conn.PgConn().PID())
+	if err := syscall.Kill(session, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	s.Kill()
+	goOn := time.AfterFunc(300*time.Millisecond, func() { syscall.Kill(session, syscall.SIGCONT) })
+	defer goOn.Stop()
+	start(t, ServerOptions{Dir: dir})
+}
