@@ -33,13 +33,6 @@ func (e *Engine) upFronts(ctx context.Context, w *world, sink api.Sink) (api.UpR
 	if err := e.migrationsStay(ctx, w, plan.Plan{}); err != nil {
 		return api.UpResult{}, err
 	}
-	if err := e.enter(ctx, w, sink); err != nil {
-		return api.UpResult{}, err
-	}
-	routes, err := e.adopt(ctx, w)
-	if err != nil {
-		return api.UpResult{}, err
-	}
 	for _, m := range w.landscape.Migrations {
 		_, absent, err := w.frontPools(ctx, m)
 		if err != nil {
@@ -49,7 +42,11 @@ func (e *Engine) upFronts(ctx context.Context, w *world, sink api.Sink) (api.UpR
 			sink.Note("migration "+m.Name, "not there yet", f.Summary)
 		}
 	}
-	return api.UpResult{Gateway: w.settings.Listen, Routes: routes}, nil
+	if err := e.enter(ctx, w, sink); err != nil {
+		return api.UpResult{}, err
+	}
+	routes, err := e.adopt(ctx, w)
+	return api.UpResult{Gateway: w.settings.Listen, Routes: routes}, err
 }
 
 // frontPools are where an environment serves what a migration moves, and what is
@@ -149,7 +146,7 @@ func (w *world) elsewhere(instead string) error {
 	return api.Fail(api.Usage, "on this site the engine makes neither environments nor releases: %s", instead)
 }
 
-// observed are the environments that the engine looks at: where it makes none,
+// watched are the environments that the engine looks at: where it makes none,
 // those that a migration moves into.
 func (w *world) watched() []string {
 	_, fronted := w.fronts()

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
@@ -94,27 +95,32 @@ type bench struct {
 	text   string            // of the landscape
 	env    map[string]string // of whoever calls
 	quits  int
+	sites  map[string]opener // besides the one in memory
+	roots  *x509.CertPool    // for the certificates of fronts
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T, options ...func(*bench)) *bench {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "en") // short: unix sockets have short names
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b := &bench{T: t, dir: dir, images: t.TempDir(), log: &locked{}, text: bistro, env: map[string]string{"CARD_TERMINAL": secret}}
+	b := &bench{T: t, dir: dir, images: t.TempDir(), log: &locked{}, text: bistro, env: map[string]string{"CARD_TERMINAL": secret}, sites: map[string]opener{}}
+	for _, option := range options {
+		option(b)
+	}
 	b.front = &front{t: t, Site: memory.New(), gateway: gatewayclient.New(filepath.Join(dir, "gateway.sock")),
 		backends: map[string]*httptest.Server{}, broken: map[string]bool{},
-		inFlight: make(chan struct{}, 1), goOn: make(chan struct{}), address: startGateway(t, dir)}
+		inFlight: make(chan struct{}, 1), goOn: make(chan struct{}), address: startGateway(t, dir, b.roots)}
 	b.image("v1")
 	b.open()
 	return b
 }
 
-func startGateway(t *testing.T, dir string) string {
+func startGateway(t *testing.T, dir string, roots *x509.CertPool) string {
 	s, err := gateway.New(gateway.Config{Listen: "127.0.0.1:0", Admin: filepath.Join(dir, "gateway.sock"),
-		State: filepath.Join(dir, "gateway.json"), EndpointWait: 50 * time.Millisecond, DrainTimeout: time.Second})
+		State: filepath.Join(dir, "gateway.json"), Roots: roots, EndpointWait: 50 * time.Millisecond, DrainTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,10 +139,11 @@ func startGateway(t *testing.T, dir string) string {
 // open opens an engine on the state directory, as a start of its process does.
 func (b *bench) open() {
 	b.Helper()
-	e, err := open(b.dir, slog.New(slog.NewTextHandler(b.log, nil)), map[string]opener{
-		defaultSite: func(context.Context, *Engine, *world, api.Sink) (site.Site, error) { return b.front, nil },
-	}, func() { b.quits++ })
+	sites := maps.Clone(b.sites)
+	sites[defaultSite] = func(context.Context, *Engine, *world, api.Sink) (site.Site, error) { return b.front, nil }
+	e, err := open(b.dir, slog.New(slog.NewTextHandler(b.log, nil)), sites, func() { b.quits++ })
 	b.ok(err)
+	e.roots = b.roots
 	e.rollouts = rollout.Options{Watch: 250 * time.Millisecond, Poll: 10 * time.Millisecond, Drain: time.Second}
 	b.Engine = e
 	b.Cleanup(func() { e.close() })
