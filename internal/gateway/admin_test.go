@@ -46,6 +46,8 @@ func TestAdminRefusesAndChangesNothing(t *testing.T) {
 		"no port":            {"PUT", "/pools/x", ep(`{"id":"a","address":"localhost"}`), 400},
 		"port 0":             {"PUT", "/pools/x", ep(`{"id":"a","address":"localhost:0"}`), 400},
 		"relative door":      {"PUT", "/pools/x", ep(`{"id":"a","address":"h:1","via":"door"}`), 400},
+		"TLS and door":       {"PUT", "/pools/x", ep(`{"id":"a","address":"h:1","tls":"h.example","via":"/door"}`), 400},
+		"TLS as address":     {"PUT", "/pools/x", ep(`{"id":"a","address":"h:1","tls":"10.0.0.1"}`), 400},
 		"no id":              {"PUT", "/pools/x", ep(`{"address":"h:1"}`), 400},
 		"doubled id":         {"PUT", "/pools/x", ep(`{"id":"a","address":"h:1"},{"id":"a","address":"h:2"}`), 400},
 		"name with space":    {"PUT", "/pools/a%20b", `{}`, 400},

@@ -97,7 +97,8 @@ func (c *conn) answered() bool { return c.in.read }
 func (c *conn) alive() bool {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
-		return true
+		s, ok := c.Conn.(*secured)
+		return !ok || s.alive()
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"slices"
@@ -38,7 +39,8 @@ type ForwardError struct {
 func (e *ForwardError) Error() string { return e.Err.Error() }
 func (e *ForwardError) Unwrap() error { return e.Err }
 
-// DialFunc connects to an endpoint.
+// DialFunc connects to an endpoint. If it speaks TLS, the handshake follows on
+// the connection, which it makes without.
 type DialFunc func(ctx context.Context, to Endpoint) (net.Conn, error)
 
 // dialEndpoint connects directly, or through the endpoint's door.
@@ -54,7 +56,8 @@ func dialEndpoint(ctx context.Context, to Endpoint) (net.Conn, error) {
 // each, without a goroutine of its own unless a body streams.
 type http1 struct {
 	dial        DialFunc
-	dialTimeout time.Duration
+	dialTimeout time.Duration // of connecting, with the handshake
+	tls         *tls.Config
 	maxIdle     int           // idle connections kept per endpoint
 	idleFor     time.Duration // how long one is kept
 
@@ -63,7 +66,10 @@ type http1 struct {
 }
 
 func newHTTP1(cfg Config) *http1 {
-	return &http1{dial: cfg.Dial, dialTimeout: cfg.DialTimeout, maxIdle: 512, idleFor: 30 * time.Second, pools: map[Endpoint]*connPool{}}
+	return &http1{
+		dial: cfg.Dial, dialTimeout: cfg.DialTimeout, tls: newTLS(cfg.Roots),
+		maxIdle: 512, idleFor: 30 * time.Second, pools: map[Endpoint]*connPool{},
+	}
 }
 
 func (f *http1) pool(to Endpoint) *connPool {
@@ -98,7 +104,7 @@ func (f *http1) Forward(ctx context.Context, req *Outgoing, to Endpoint, patienc
 	}
 	dialCtx, cancel := context.WithTimeout(ctx, f.dialTimeout)
 	defer cancel()
-	nc, err := f.dial(dialCtx, to)
+	nc, err := f.connect(dialCtx, to)
 	if err != nil {
 		return nil, &ForwardError{Err: err, Client: ctx.Err() != nil, Timeout: ctx.Err() == nil && dialCtx.Err() != nil}
 	}

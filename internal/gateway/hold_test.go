@@ -332,9 +332,12 @@ func TestHeldClientsAreNotToldToContinue(t *testing.T) {
 // TestAnUpgradeThatComesAfterTheGraceIsClosed: else whoever drains would wait
 // for as long as it lives.
 func TestAnUpgradeThatComesAfterTheGraceIsClosed(t *testing.T) {
-	t.Parallel()
+	overBoth(t, testAnUpgradeThatComesAfterTheGraceIsClosed)
+}
+
+func testAnUpgradeThatComesAfterTheGraceIsClosed(t *testing.T, l line) {
 	switching := make(chan struct{})
-	r := serving(t, one(rawBackend(t, func(c net.Conn) {
+	r := serving(t, one(l.raw(t, func(c net.Conn) {
 		br := bufio.NewReader(c)
 		if _, err := http.ReadRequest(br); err != nil {
 			return
@@ -408,8 +411,11 @@ func TestHoldRefusals(t *testing.T) {
 }
 
 func TestDrainClosesUpgradedConnectionsAfterGrace(t *testing.T) {
-	t.Parallel()
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+	overBoth(t, testDrainClosesUpgradedConnectionsAfterGrace)
+}
+
+func testDrainClosesUpgradedConnectionsAfterGrace(t *testing.T, l line) {
+	b := l.backend(t, func(w http.ResponseWriter, r *http.Request) {
 		c, rw, _ := w.(http.Hijacker).Hijack()
 		defer c.Close()
 		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")

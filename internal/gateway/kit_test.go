@@ -72,7 +72,7 @@ func testDir(t testing.TB) string {
 func testConfig(t testing.TB) Config {
 	dir := testDir(t)
 	return Config{
-		Listen: "127.0.0.1:0", Admin: filepath.Join(dir, "admin"), State: filepath.Join(dir, "table.json"),
+		Listen: "127.0.0.1:0", Admin: filepath.Join(dir, "admin"), State: filepath.Join(dir, "table.json"), Roots: testAuthority().pool(),
 		Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 }
@@ -145,8 +145,14 @@ type backend struct {
 }
 
 func newBackend(t testing.TB, h http.HandlerFunc) *backend {
+	b := unstartedBackend(t, h)
+	b.Start()
+	return b
+}
+
+func unstartedBackend(t testing.TB, h http.HandlerFunc) *backend {
 	b := &backend{}
-	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.hits.Add(1)
 		h(w, r)
 	}))
@@ -165,7 +171,11 @@ func says(text string) http.HandlerFunc {
 }
 
 func (b *backend) endpoint(id string, release int) Endpoint {
-	return Endpoint{ID: id, Address: b.Listener.Addr().String(), Release: release}
+	e := Endpoint{ID: id, Address: b.Listener.Addr().String(), Release: release}
+	if b.TLS != nil {
+		e.TLS = lbName
+	}
+	return e
 }
 
 // rawBackend answers each accepted connection with handle.
@@ -296,6 +306,16 @@ func until(t testing.TB, what string, cond func() bool) {
 		case <-deadline:
 			t.Fatalf("did not happen: %s", what)
 		}
+	}
+}
+
+// met waits for the test at ch; false when the test is over.
+func met(t *testing.T, ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	case <-t.Context().Done():
+		return false
 	}
 }
 

@@ -28,9 +28,10 @@ type process struct {
 	Ready
 }
 
-func startProcess(t *testing.T, listen, admin, state string) *process {
+func startProcess(t *testing.T, listen, admin, state string, env ...string) *process {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "gateway", "--listen", listen, "--admin", admin, "--state", state)
+	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -17,9 +17,10 @@ import (
 	"time"
 )
 
-func TestRequestIsPassedOnAsItCame(t *testing.T) {
-	t.Parallel()
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+func TestRequestIsPassedOnAsItCame(t *testing.T) { overBoth(t, testRequestIsPassedOnAsItCame) }
+
+func testRequestIsPassedOnAsItCame(t *testing.T, l line) {
+	b := l.backend(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("X-Saw", fmt.Sprint(r.Method, " ", r.RequestURI, " ", r.Host, " ", r.Header["X-Twice"], " ", string(body)))
 		w.Header().Set("Connection", "X-Secret")
@@ -45,9 +46,12 @@ func TestRequestIsPassedOnAsItCame(t *testing.T) {
 }
 
 func TestWhatAClientSaysOfItselfIsNotTrusted(t *testing.T) {
-	t.Parallel()
+	overBoth(t, testWhatAClientSaysOfItselfIsNotTrusted)
+}
+
+func testWhatAClientSaysOfItselfIsNotTrusted(t *testing.T, l line) {
 	seen := make(chan http.Header, 1)
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { seen <- r.Header })
+	b := l.backend(t, func(w http.ResponseWriter, r *http.Request) { seen <- r.Header })
 	r := serving(t, one(b.endpoint("a", 1)))
 	r.do("GET", "/", "", "X-Forwarded-For", "6.6.6.6", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil", "Forwarded", "for=6.6.6.6",
 		"X-Real-Ip", "6.6.6.6", "X_forwarded_for", "6.6.6.6", "Proxy-Authorization", "secret", "Connection", "X-Mine", "X-Mine", "hop", "Te", "gzip").want(t, 200, "")
@@ -67,9 +71,10 @@ func TestWhatAClientSaysOfItselfIsNotTrusted(t *testing.T) {
 	}
 }
 
-func TestLargeBodiesStreamBothWays(t *testing.T) {
-	t.Parallel()
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+func TestLargeBodiesStreamBothWays(t *testing.T) { overBoth(t, testLargeBodiesStreamBothWays) }
+
+func testLargeBodiesStreamBothWays(t *testing.T, l line) {
+	b := l.backend(t, func(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).EnableFullDuplex()
 		io.Copy(w, r.Body)
 	})
@@ -101,10 +106,11 @@ func TestLargeBodiesStreamBothWays(t *testing.T) {
 	}
 }
 
-func TestStreamIsPassedOnAtOnce(t *testing.T) {
-	t.Parallel()
+func TestStreamIsPassedOnAtOnce(t *testing.T) { overBoth(t, testStreamIsPassedOnAtOnce) }
+
+func testStreamIsPassedOnAtOnce(t *testing.T, l line) {
 	next := make(chan struct{})
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+	b := l.backend(t, func(w http.ResponseWriter, r *http.Request) {
 		for i := range 3 {
 			fmt.Fprintf(w, "event %d\n", i)
 			w.(http.Flusher).Flush()
@@ -126,9 +132,10 @@ func TestStreamIsPassedOnAtOnce(t *testing.T) {
 	}
 }
 
-func TestTrailersBothWays(t *testing.T) {
-	t.Parallel()
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+func TestTrailersBothWays(t *testing.T) { overBoth(t, testTrailersBothWays) }
+
+func testTrailersBothWays(t *testing.T, l line) {
+	b := l.backend(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		w.Header().Set("Trailer", "X-Sum")
 		io.WriteString(w, "body")
@@ -155,9 +162,10 @@ func TestTrailersBothWays(t *testing.T) {
 	}
 }
 
-func TestExpectContinue(t *testing.T) {
-	t.Parallel()
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+func TestExpectContinue(t *testing.T) { overBoth(t, testExpectContinue) }
+
+func testExpectContinue(t *testing.T, l line) {
+	b := l.backend(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/no" {
 			http.Error(w, "no", http.StatusExpectationFailed)
 			return
@@ -186,8 +194,11 @@ func TestExpectContinue(t *testing.T) {
 }
 
 func TestInformationalResponsesReachTheClient(t *testing.T) {
-	t.Parallel()
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+	overBoth(t, testInformationalResponsesReachTheClient)
+}
+
+func testInformationalResponsesReachTheClient(t *testing.T, l line) {
+	b := l.backend(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>")
 		w.WriteHeader(http.StatusEarlyHints)
 		io.WriteString(w, "ok")
@@ -262,9 +273,10 @@ func TestRequestWaitsAShortWhileForAnEndpoint(t *testing.T) {
 	(<-got).want(t, 200, "late")
 }
 
-func TestUpgrade(t *testing.T) {
-	t.Parallel()
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+func TestUpgrade(t *testing.T) { overBoth(t, testUpgrade) }
+
+func testUpgrade(t *testing.T, l line) {
+	b := l.backend(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "echo" || !strings.EqualFold(r.Header.Get("Connection"), "upgrade") {
 			http.Error(w, "no upgrade", http.StatusBadRequest)
 			return
@@ -292,9 +304,12 @@ func TestUpgrade(t *testing.T) {
 }
 
 func TestDepartedClientEndsItsRequestUpstream(t *testing.T) {
-	t.Parallel()
+	overBoth(t, testDepartedClientEndsItsRequestUpstream)
+}
+
+func testDepartedClientEndsItsRequestUpstream(t *testing.T, l line) {
 	began, gone := make(chan struct{}), make(chan struct{})
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+	b := l.backend(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		close(began)
 		<-r.Context().Done()
@@ -311,15 +326,16 @@ func TestDepartedClientEndsItsRequestUpstream(t *testing.T) {
 	}
 }
 
-func TestEndpointKilledMidStream(t *testing.T) {
-	t.Parallel()
+func TestEndpointKilledMidStream(t *testing.T) { overBoth(t, testEndpointKilledMidStream) }
+
+func testEndpointKilledMidStream(t *testing.T, l line) {
 	for name, head := range map[string]string{
 		"known length": "Content-Length: 100\r\n\r\nhalf",
 		"chunked":      "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := serving(t, one(rawBackend(t, func(c net.Conn) {
+			r := serving(t, one(l.raw(t, func(c net.Conn) {
 				http.ReadRequest(bufio.NewReader(c))
 				io.WriteString(c, "HTTP/1.1 200 OK\r\n"+head)
 			})))
@@ -335,8 +351,11 @@ func TestEndpointKilledMidStream(t *testing.T) {
 // TestEarlyAnswerToAnUploadThatGoesOn: both ends go on, the instance reading
 // and the client sending, while the gateway already ends the exchange.
 func TestEarlyAnswerToAnUploadThatGoesOn(t *testing.T) {
-	t.Parallel()
-	r := serving(t, one(rawBackend(t, func(c net.Conn) {
+	overBoth(t, testEarlyAnswerToAnUploadThatGoesOn)
+}
+
+func testEarlyAnswerToAnUploadThatGoesOn(t *testing.T, l line) {
+	r := serving(t, one(l.raw(t, func(c net.Conn) {
 		http.ReadRequest(bufio.NewReader(c))
 		io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
 		io.Copy(io.Discard, c)

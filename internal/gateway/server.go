@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,8 +21,9 @@ type Config struct {
 	State  string // file of the last good table
 	Log    *slog.Logger
 
-	Forward Forwarder // default: own pooled HTTP/1.1
-	Dial    DialFunc  // how the default Forwarder connects; default: directly, or through the endpoint's door
+	Forward Forwarder      // default: own pooled HTTP/1.1
+	Dial    DialFunc       // how the default Forwarder connects; default: directly, or through the endpoint's door
+	Roots   *x509.CertPool // authorities whose certificates the default Forwarder trusts; default: the system's
 
 	MaxHeld           int           // requests on hold, all holds together (20,000)
 	MaxKept           int64         // bytes of requests' bodies kept in memory, to be sent again; further bodies are streamed once (256 MiB)
@@ -30,7 +32,7 @@ type Config struct {
 	BodyIdleTimeout   time.Duration // without a byte of a request's body (30 s)
 	WriteIdleTimeout  time.Duration // without a client taking a byte of a response (60 s)
 	KeepAlive         time.Duration // of idle client connections (75 s)
-	DialTimeout       time.Duration // (3 s)
+	DialTimeout       time.Duration // for connecting to an endpoint, with the TLS handshake (3 s)
 	ResponseTimeout   time.Duration // from request sent to head of the response (60 s)
 	ShieldTimeout     time.Duration // the same, of a new release an older one stands in for (5 s)
 	EndpointWait      time.Duration // how long a request waits for a pool without ready endpoint (2 s)

@@ -154,8 +154,11 @@ func TestReplayOnAnotherEndpoint(t *testing.T) {
 // TestEndpointThatClosesIdleConnections closes each connection right after its
 // answer without saying so: every reuse meets a closed connection.
 func TestEndpointThatClosesIdleConnections(t *testing.T) {
-	t.Parallel()
-	r := serving(t, one(rawBackend(t, func(c net.Conn) {
+	overBoth(t, testEndpointThatClosesIdleConnections)
+}
+
+func testEndpointThatClosesIdleConnections(t *testing.T, l line) {
+	r := serving(t, one(l.raw(t, func(c net.Conn) {
 		if req, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 			io.Copy(io.Discard, req.Body)
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")

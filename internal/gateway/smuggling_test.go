@@ -132,8 +132,9 @@ func TestSmuggling(t *testing.T) {
 
 // TestCutBodyIsNeverWhole: an instance must not take a body that broke off for
 // a whole one.
-func TestCutBodyIsNeverWhole(t *testing.T) {
-	t.Parallel()
+func TestCutBodyIsNeverWhole(t *testing.T) { overBoth(t, testCutBodyIsNeverWhole) }
+
+func testCutBodyIsNeverWhole(t *testing.T, l line) {
 	for name, head := range map[string]string{
 		"small":          "Content-Length: 10\r\n\r\nabc",
 		"large":          "Content-Length: 1000000\r\n\r\nabc",
@@ -143,7 +144,7 @@ func TestCutBodyIsNeverWhole(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			whole := make(chan bool, 1)
-			b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+			b := l.backend(t, func(w http.ResponseWriter, r *http.Request) {
 				_, err := io.ReadAll(r.Body)
 				whole <- err == nil
 			})

@@ -28,9 +28,9 @@ type Pool struct {
 // Endpoint is one place to send a request to.
 type Endpoint struct {
 	ID      string `json:"id"`
-	Address string `json:"address"`       // host:port
+	Address string `json:"address"`       // host:port; a name is looked up for every new connection
 	Via     string `json:"via,omitempty"` // unix socket of the door through which Address is dialled; "" dials directly
-	TLS     string `json:"tls,omitempty"` // name that its certificate must be for; "" speaks plain HTTP
+	TLS     string `json:"tls,omitempty"` // host name that its certificate must be for, not with Via; "" speaks plain HTTP
 	Release int    `json:"release"`
 }
 

@@ -81,8 +81,9 @@ func TestAnswersThatAreNone(t *testing.T) {
 
 // TestCutAtEveryByte: wherever an answer breaks off, the client gets the whole
 // or knows that it did not; and what must not be sent twice is sent once.
-func TestCutAtEveryByte(t *testing.T) {
-	t.Parallel()
+func TestCutAtEveryByte(t *testing.T) { overBoth(t, testCutAtEveryByte) }
+
+func testCutAtEveryByte(t *testing.T, l line) {
 	for name, whole := range map[string]string{
 		"length":  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
 		"chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\nX: 1\r\n\r\n",
@@ -90,14 +91,14 @@ func TestCutAtEveryByte(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var cut, seen atomic.Int64
-			r := serving(t, one(rawBackend(t, func(c net.Conn) {
+			r := serving(t, one(l.raw(t, func(c net.Conn) {
 				if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
 					return
 				}
 				seen.Add(1)
 				io.WriteString(c, whole[:cut.Load()])
 				if cut.Load()%2 == 1 { // every other one by a reset
-					c.(*net.TCPConn).SetLinger(0)
+					socket(c).SetLinger(0)
 				}
 			})))
 			for n := range len(whole) {
@@ -118,8 +119,9 @@ func TestCutAtEveryByte(t *testing.T) {
 
 // TestAHeadIsPassedOnBeforeItsBody: and each part of a body before the next,
 // however the body is framed.
-func TestAHeadIsPassedOnBeforeItsBody(t *testing.T) {
-	t.Parallel()
+func TestAHeadIsPassedOnBeforeItsBody(t *testing.T) { overBoth(t, testAHeadIsPassedOnBeforeItsBody) }
+
+func testAHeadIsPassedOnBeforeItsBody(t *testing.T, l line) {
 	for name, parts := range map[string][]string{
 		"length":            {"Content-Length: 4\r\n\r\n", "ab", "cd"},
 		"chunked":           {"Transfer-Encoding: chunked\r\n\r\n", "2\r\nab\r\n", "2\r\ncd\r\n0\r\n\r\n"},
@@ -130,7 +132,7 @@ func TestAHeadIsPassedOnBeforeItsBody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			next := make(chan struct{})
-			r := serving(t, one(rawBackend(t, func(c net.Conn) {
+			r := serving(t, one(l.raw(t, func(c net.Conn) {
 				if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
 					return
 				}
@@ -165,13 +167,14 @@ func TestAHeadIsPassedOnBeforeItsBody(t *testing.T) {
 
 // TestAnInstanceThatDoesNotRead: it gets ResponseTimeout for every part, not
 // for ever, whether the client stays or goes.
-func TestAnInstanceThatDoesNotRead(t *testing.T) {
-	t.Parallel()
+func TestAnInstanceThatDoesNotRead(t *testing.T) { overBoth(t, testAnInstanceThatDoesNotRead) }
+
+func testAnInstanceThatDoesNotRead(t *testing.T, l line) {
 	for name, stays := range map[string]bool{"client stays": true, "client goes": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			over := make(chan struct{})
-			r := serving(t, one(rawBackend(t, func(net.Conn) { <-over })), func(c *Config) { c.ResponseTimeout = 300 * time.Millisecond })
+			r := serving(t, one(l.raw(t, func(net.Conn) { <-over })), func(c *Config) { c.ResponseTimeout = 300 * time.Millisecond })
 			defer close(over)
 			c, br := r.raw("POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 1000000000\r\n\r\n")
 			sending := make(chan struct{})
@@ -199,9 +202,12 @@ func TestAnInstanceThatDoesNotRead(t *testing.T) {
 // TestWhatAnInstanceSaysUnaskedIsNoAnswer: bytes that come between two requests
 // on a kept connection answer neither.
 func TestWhatAnInstanceSaysUnaskedIsNoAnswer(t *testing.T) {
-	t.Parallel()
+	overBoth(t, testWhatAnInstanceSaysUnaskedIsNoAnswer)
+}
+
+func testWhatAnInstanceSaysUnaskedIsNoAnswer(t *testing.T, l line) {
 	stray, said := make(chan struct{}), make(chan struct{})
-	r := serving(t, one(rawBackend(t, func(c net.Conn) {
+	r := serving(t, one(l.raw(t, func(c net.Conn) {
 		br := bufio.NewReader(c)
 		for {
 			req, err := http.ReadRequest(br)
@@ -226,9 +232,12 @@ func TestWhatAnInstanceSaysUnaskedIsNoAnswer(t *testing.T) {
 // TestAConnectionClosedJustNowCostsNoRequest: an instance that closes after each
 // answer without saying so is noticed before the next request is sent.
 func TestAConnectionClosedJustNowCostsNoRequest(t *testing.T) {
-	t.Parallel()
+	overBoth(t, testAConnectionClosedJustNowCostsNoRequest)
+}
+
+func testAConnectionClosedJustNowCostsNoRequest(t *testing.T, l line) {
 	closed := make(chan struct{}, 1)
-	r := serving(t, one(rawBackend(t, func(c net.Conn) {
+	r := serving(t, one(l.raw(t, func(c net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
 			return
 		}
@@ -255,9 +264,12 @@ func TestHTTP10ClientsGetNoHints(t *testing.T) {
 // TestConnectionsToAnEndpointThatLeftAreForgotten: also by the request that was
 // under way when it left.
 func TestConnectionsToAnEndpointThatLeftAreForgotten(t *testing.T) {
-	t.Parallel()
+	overBoth(t, testConnectionsToAnEndpointThatLeftAreForgotten)
+}
+
+func testConnectionsToAnEndpointThatLeftAreForgotten(t *testing.T, l line) {
 	in, finish := make(chan struct{}), make(chan struct{})
-	b := newBackend(t, func(w http.ResponseWriter, _ *http.Request) {
+	b := l.backend(t, func(w http.ResponseWriter, _ *http.Request) {
 		in <- struct{}{}
 		<-finish
 	})

@@ -70,7 +70,36 @@ func validateEndpoint(e Endpoint) error {
 	if e.Via != "" && !filepath.IsAbs(e.Via) {
 		return errorf(ErrInvalid, "door %q is not an absolute path", e.Via)
 	}
+	return validateTLS(e)
+}
+
+func validateTLS(e Endpoint) error {
+	if e.TLS == "" {
+		return nil
+	}
+	if e.Via != "" {
+		return errorf(ErrInvalid, "it has tls %q and the door %q; behind a door only plain HTTP is spoken, leave one of them out", e.TLS, e.Via)
+	}
+	if !isHostName(e.TLS) {
+		return errorf(ErrInvalid, "tls %q is not a host name; give the name its certificate is for, in lower case, without port, '*' or trailing dot, and no IP address", e.TLS)
+	}
 	return nil
+}
+
+// isHostName: labels of lower case letters, digits and inner hyphens, with dots
+// between; the last one is not a number, which would make it an address.
+func isHostName(name string) bool {
+	if len(name) > 253 {
+		return false
+	}
+	labels := strings.Split(name, ".")
+	for _, label := range labels {
+		odd := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.IndexFunc(label, odd) >= 0 {
+			return false
+		}
+	}
+	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
 // validateName allows letters, digits and . _ - in segments separated by a
