@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"godwit/internal/api"
 	"godwit/internal/cloud"
@@ -56,6 +55,12 @@ func bistro() *landscape.Landscape {
 func applied(t *testing.T) *awsfake.Cloud {
 	t.Helper()
 	c := awsfake.New(awsfake.Options{Timings: awsfake.Realistic})
+	apply(t, c)
+	return c
+}
+
+func apply(t *testing.T, c *awsfake.Cloud) {
+	t.Helper()
 	p := &awstest.Provisioner{EC2: c.EC2(), AutoScaling: c.AutoScaling(), LoadBalancing: c.LoadBalancing(), RDS: c.RDS(),
 		SecretsManager: c.SecretsManager(), Landscape: "bistro", Zones: []string{awstest.Region + "a", awstest.Region + "b"}}
 	if err := p.Apply(context.Background(), bistro(), "test"); err != nil {
@@ -70,7 +75,6 @@ func applied(t *testing.T) *awsfake.Cloud {
 			t.Fatal(err)
 		}
 	}
-	return c
 }
 
 func open(t *testing.T, c *awsfake.Cloud, sink api.Sink) *cloud.Cloud {
@@ -87,12 +91,6 @@ func openWith(t *testing.T, c *awsfake.Cloud, s3 aws.S3, sink api.Sink) *cloud.C
 func openClients(t *testing.T, clients aws.Clients, sink api.Sink) *cloud.Cloud {
 	t.Helper()
 	return openAll(t, bistro(), clients, sink)
-}
-
-func openLandscape(t *testing.T, l *landscape.Landscape, c *awsfake.Cloud) *cloud.Cloud {
-	t.Helper()
-	return openAll(t, l, aws.Clients{AutoScaling: c.AutoScaling(), EC2: c.EC2(), LoadBalancing: c.LoadBalancing(), CloudWatch: c.CloudWatch(), RDS: c.RDS(),
-		SecretsManager: c.SecretsManager(), S3: c.S3(), STS: c.STS()}, quiet())
 }
 
 func openAll(t *testing.T, l *landscape.Landscape, clients aws.Clients, sink api.Sink) *cloud.Cloud {
@@ -175,30 +173,6 @@ func deployAndRollBack(t *testing.T) {
 			t.Errorf("step %d: release %d of %s with %d instances serves", i+1, number, image, ready)
 		}
 	}
-}
-
-// TestSecretChanges: a value of env.NAME is no part of a release, and yet deploy
-// brings instances up that have it.
-func TestSecretChanges(t *testing.T) {
-	t.Setenv("GODWIT_TEST_TOKEN", "one")
-	synctest.Test(t, func(t *testing.T) {
-		l := bistro()
-		l.Services[0].Env = map[string]landscape.Value{"TOKEN": {Parts: []landscape.Part{{Ref: &landscape.AttrRef{Kind: "env", Name: "GODWIT_TEST_TOKEN"}}}}}
-		fake := applied(t)
-		name := convention.Scope{Landscape: "bistro", Environment: "test"}.ServiceSecret("till")
-		if _, err := fake.SecretsManager().CreateSecret(context.Background(), &secretsmanager.CreateSecretInput{Name: &name}); err != nil {
-			t.Fatal(err)
-		}
-		c := openLandscape(t, l, fake)
-		for i, value := range []string{"one", "one", "two", "two"} {
-			os.Setenv("GODWIT_TEST_TOKEN", value)
-			all, err := c.Deploy(context.Background(), "till", "test", first, watch)
-			want := api.Rollout{To: 1 + i/2, Outcome: []string{"done", "unchanged"}[i%2]}
-			if r := outcome(t, all, err); r.To != want.To || r.Outcome != want.Outcome {
-				t.Errorf("with %s: %+v", value, r)
-			}
-		}
-	})
 }
 
 func TestRefusals(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"godwit/internal/api"
@@ -46,9 +45,10 @@ func (c *Cloud) Deploy(ctx context.Context, service, environment, digest string,
 		return nil, err
 	}
 	return c.each(ctx, environment, func(e landscape.Environment) (api.Rollout, error) {
-		return c.rollout(ctx, e.Name, s.Name, watch, func(ctx context.Context, _ fleet.Release, _ *work) (next, error) {
-			changed, err := c.fillEnv(ctx, e.Name, s)
-			return next{fleet.Release{Environment: e.Name, Service: s.Name, Image: digest, Port: s.Port, Env: s.Env, Health: s.Health, Count: s.Scale.Min}, changed}, err
+		return c.rollout(ctx, e.Name, s.Name, watch, func(ctx context.Context, live fleet.Release, w *work) (fleet.Release, error) {
+			version, err := w.fillEnv(ctx, s, live)
+			return fleet.Release{Environment: e.Name, Service: s.Name, Image: digest, Port: s.Port, Env: s.Env, Health: s.Health, Count: s.Scale.Min,
+				SecretVersion: version}, err
 		})
 	})
 }
@@ -60,9 +60,12 @@ func (c *Cloud) Rollback(ctx context.Context, service, environment string, to in
 		return nil, err
 	}
 	return c.each(ctx, environment, func(e landscape.Environment) (api.Rollout, error) {
-		return c.rollout(ctx, e.Name, service, watch, func(_ context.Context, live fleet.Release, w *work) (next, error) {
+		return c.rollout(ctx, e.Name, service, watch, func(ctx context.Context, live fleet.Release, w *work) (fleet.Release, error) {
 			release, err := w.earlier(live, to)
-			return next{release, false}, err
+			if err == nil {
+				err = w.keepEnv(ctx, release, live)
+			}
+			return release, err
 		})
 	})
 }
@@ -105,17 +108,10 @@ func (c *Cloud) each(ctx context.Context, environment string, do func(landscape.
 	return all, nil
 }
 
-// next is the release to roll out. changed: not to be seen in it is that its
-// secret has other values, which only instances that start anew read.
-type next struct {
-	fleet.Release
-	changed bool
-}
-
 // rollout takes the lease, ends what another began, and rolls out the release
 // that choose names.
 func (c *Cloud) rollout(ctx context.Context, environment, service string, watch time.Duration,
-	choose func(ctx context.Context, live fleet.Release, w *work) (next, error)) (api.Rollout, error) {
+	choose func(ctx context.Context, live fleet.Release, w *work) (fleet.Release, error)) (api.Rollout, error) {
 	var ended api.Rollout
 	err := c.work(ctx, environment, service, func(ctx context.Context, w *work) error {
 		if _, err := w.resume(ctx); err != nil {
@@ -125,13 +121,13 @@ func (c *Cloud) rollout(ctx context.Context, environment, service string, watch 
 		if err != nil {
 			return err
 		}
-		chosen, err := choose(ctx, live, w)
+		release, err := choose(ctx, live, w)
 		if err != nil {
 			return err
 		}
-		release := chosen.Release
-		if live.Number > 0 && !chosen.changed && plan.Same(release, live) {
+		if live.Number > 0 && plan.Same(release, live) {
 			ended = api.Rollout{Environment: environment, Service: service, From: live.Number, To: live.Number, Outcome: outcomeUnchanged}
+			w.markEnv(ctx, live)
 			return nil
 		}
 		if release.Number, err = w.number(ctx); err != nil {
@@ -139,6 +135,9 @@ func (c *Cloud) rollout(ctx context.Context, environment, service string, watch 
 		}
 		release.CreatedAt = time.Now().UTC()
 		ended, err = w.run(ctx, rollout.Plan{Environment: environment, Service: service, From: live, To: release, Options: options(watch)})
+		if ended.Outcome == string(journal.Done) {
+			w.markEnv(ctx, release)
+		}
 		return err
 	})
 	return ended, err
@@ -151,31 +150,6 @@ func (c *Cloud) live(ctx context.Context, environment, service string) (fleet.Re
 		return fleet.Release{}, err
 	}
 	return plan.LiveOf(o.Fleets, service), nil
-}
-
-// fillEnv puts what the service takes from env.NAME into its secret, and says
-// whether it was something else before.
-func (c *Cloud) fillEnv(ctx context.Context, environment string, s landscape.Service) (bool, error) {
-	values, missing := map[string]string{}, ""
-	for _, v := range s.Env {
-		for _, ref := range v.Refs() {
-			if ref.Kind != "env" {
-				continue
-			}
-			value, ok := os.LookupEnv(ref.Name)
-			if !ok {
-				missing = ref.Name
-			}
-			values[ref.Name] = value
-		}
-	}
-	if len(values) == 0 {
-		return false, nil
-	}
-	if missing != "" {
-		return false, api.Fail(api.Usage, "service %s needs env.%s, which is not set here: set it for this command; it goes into Secrets Manager", s.Name, missing)
-	}
-	return c.site.FillServiceSecret(ctx, environment, s.Name, values)
 }
 
 // ended says how a run came out. Being refused or undone is an outcome, not an

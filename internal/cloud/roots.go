@@ -136,7 +136,7 @@ func (c *Cloud) preflight(ctx context.Context, root string) error {
 	for _, f := range findings {
 		c.Sink.Note(root, "preflight", f.Summary+"; "+f.Mend)
 	}
-	return nil
+	return c.withdrawn(ctx, environment)
 }
 
 // Reasons are why a plan wants approval; none: it does not.

@@ -22,6 +22,10 @@ type Release struct {
 	Health      landscape.Health           `json:"health"`
 	Count       int                        `json:"count"` // instances wanted
 	CreatedAt   time.Time                  `json:"created_at"`
+	// SecretVersion is, on a site that keeps what env.NAME gave in a secret, the
+	// version of it; "" where Env holds the values, or none are taken. It tells
+	// nothing of them.
+	SecretVersion string `json:"secret_version,omitempty"`
 }
 
 // State of an instance.

@@ -15,8 +15,9 @@ import (
 	"godwit/internal/site/aws/convention"
 )
 
-// machineImage is the AMI that was baked from a release's image, the newest of several.
-func (s *Site) machineImage(ctx context.Context, r fleet.Release) (string, error) {
+// machineImage is the AMI that was baked from a release's image, the newest of
+// several; it reads user data of a version.
+func (s *Site) machineImage(ctx context.Context, r fleet.Release, version int) (string, error) {
 	filter := func(name, value string) types.Filter { return types.Filter{Name: &name, Values: []string{value}} }
 	in := &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{
 		filter("tag:"+convention.TagLandscape, s.declared().Name), filter("tag:"+convention.TagService, r.Service), filter("tag:"+convention.TagImage, r.Image)}}
@@ -33,11 +34,16 @@ func (s *Site) machineImage(ctx context.Context, r fleet.Release) (string, error
 	if err != nil {
 		return "", err
 	}
-	usable := slices.DeleteFunc(slices.Clone(all), func(i types.Image) bool { return i.State != types.ImageStateAvailable })
+	usable := slices.DeleteFunc(slices.Clone(all), func(i types.Image) bool {
+		return i.State != types.ImageStateAvailable || reads(i) < version
+	})
 	if len(usable) == 0 {
 		why := "there is no machine image of it"
 		if len(all) > 0 {
 			why = fmt.Sprintf("its machine image %s is %s", aws.ToString(all[0].ImageId), all[0].State)
+		}
+		if i := slices.IndexFunc(all, func(i types.Image) bool { return i.State == types.ImageStateAvailable }); i >= 0 {
+			why = fmt.Sprintf("its machine image %s was baked by an older godwit, and would not read the values that this release was given", aws.ToString(all[i].ImageId))
 		}
 		return "", fmt.Errorf("image %s of service %s cannot be launched, %s: bake it: `godwit aws bake %s`: %w",
 			r.Image, r.Service, why, r.Service, site.ErrInvalid)
@@ -49,6 +55,16 @@ func (s *Site) machineImage(ctx context.Context, r fleet.Release) (string, error
 		return strings.Compare(aws.ToString(a.ImageId), aws.ToString(b.ImageId))
 	})
 	return aws.ToString(newest.ImageId), nil
+}
+
+// reads is the newest version of user data that a machine image reads.
+func reads(i types.Image) int {
+	for _, t := range i.Tags {
+		if aws.ToString(t.Key) == convention.TagReads {
+			return number(aws.ToString(t.Value))
+		}
+	}
+	return 1
 }
 
 // offered refuses an instance type that a zone of the group does not have: Auto

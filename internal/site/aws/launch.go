@@ -81,15 +81,21 @@ func (s *Site) choose(ctx context.Context, v *deployment, r fleet.Release) (*pla
 	return free[0], nil
 }
 
-// unchanged refuses another image under a number that is taken.
+// unchanged refuses another image, or other values, under a number that is taken.
 func (s *Site) unchanged(ctx context.Context, p *place, r fleet.Release) error {
 	known, err := s.documents(ctx, p.templateID, []string{p.version})
 	if err != nil {
 		return err
 	}
-	if u, ok := known[p.version]; ok && u.Release.Number == r.Number && u.Release.Image != r.Image {
+	u, ok := known[p.version]
+	switch {
+	case !ok || u.Release.Number != r.Number:
+	case u.Release.Image != r.Image:
 		return fmt.Errorf("release %d of %s is image %s, and a release never changes: give %s a number of its own: %w",
 			r.Number, r.Service, u.Release.Image, r.Image, site.ErrInvalid)
+	case u.Release.SecretVersion != r.SecretVersion:
+		return fmt.Errorf("release %d of %s has version %q of its secret, and a release never changes: give version %q a number of its own: %w",
+			r.Number, r.Service, u.Release.SecretVersion, r.SecretVersion, site.ErrInvalid)
 	}
 	return nil
 }
@@ -97,11 +103,11 @@ func (s *Site) unchanged(ctx context.Context, p *place, r fleet.Release) error {
 // prepare has everything ready that a launch needs, before anything is changed
 // that serves: machine image, version of the template, instance type.
 func (s *Site) prepare(ctx context.Context, v *deployment, p *place, r fleet.Release) (string, error) {
-	ami, err := s.machineImage(ctx, r)
+	u, err := userData(s.declared(), v.scope, s.options.Region, p.colour, r)
 	if err != nil {
 		return "", err
 	}
-	u, err := userData(s.declared(), v.scope, s.options.Region, p.colour, r)
+	ami, err := s.machineImage(ctx, r, u.Version())
 	if err != nil {
 		return "", err
 	}

@@ -29,6 +29,8 @@ func TestLaunchRefused(t *testing.T) {
 			st.cloud.SetShortage(z, true)
 		}
 	}
+	other := release(1, good)
+	other.SecretVersion = "another"
 	for name, c := range map[string]struct {
 		arrange func(*stage)
 		release fleet.Release
@@ -37,6 +39,7 @@ func TestLaunchRefused(t *testing.T) {
 	}{
 		"no machine image": {nil, release(2, "sha256:unbaked"), site.ErrInvalid, "godwit aws bake till"},
 		"another image":    {nil, release(1, next), site.ErrInvalid, "a release never changes"},
+		"other values":     {nil, other, site.ErrInvalid, "a release never changes"},
 		"no instances":     {nil, fleet.Release{Environment: "test", Service: "till", Number: 2, Image: next}, site.ErrInvalid, "0 instances"},
 		"not offered":      {func(st *stage) { st.cloud.SetOffered("t3.small", zones()[:2]...) }, release(2, next), site.ErrInvalid, "not offered in eu-central-1c"},
 		"quota":            {func(st *stage) { st.cloud.SetQuota(4) }, release(2, next), site.ErrUnready, "Service Quotas"},

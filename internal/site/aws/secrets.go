@@ -24,36 +24,10 @@ func (s *Site) FillSecret(ctx context.Context, environment, database string, val
 	return s.fill(ctx, s.scope(environment).DatabaseSecret(database), values)
 }
 
-// FillServiceSecret puts what a service's env takes from env.NAME, whenever it is
-// something else than before. It says whether it put something.
-func (s *Site) FillServiceSecret(ctx context.Context, environment, service string, values map[string]string) (bool, error) {
-	name := s.scope(environment).ServiceSecret(service)
-	put, err := s.fill(ctx, name, values)
-	if err != nil || put {
-		return put, err
-	}
-	before, err := s.read(ctx, name)
-	if err != nil || maps.Equal(before, values) {
-		return false, err
-	}
-	body, err := json.Marshal(values)
-	if err != nil {
-		return false, err
-	}
-	_, err = s.clients.SecretsManager.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &name, SecretString: aws.String(string(body))})
-	return err == nil, explain("filling secret "+name, err)
-}
-
 func (s *Site) fill(ctx context.Context, name string, values map[string]string) (bool, error) {
-	known, err := s.clients.SecretsManager.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
-	if err != nil {
-		return false, explain("looking for secret "+name, err)
-	}
-	if known.DeletedDate != nil {
-		return false, fmt.Errorf("secret %s is to be deleted: restore it, `aws secretsmanager restore-secret --secret-id %s`: %w", name, name, site.ErrInvalid)
-	}
-	if filled(known) {
-		return false, nil
+	known, err := s.describeSecret(ctx, name)
+	if err != nil || filled(known) {
+		return false, err
 	}
 	body, err := json.Marshal(values)
 	if err != nil {
@@ -69,10 +43,22 @@ func (s *Site) fill(ctx context.Context, name string, values map[string]string) 
 	return err == nil, explain("filling secret "+name, err)
 }
 
+// describeSecret refuses one that is to be deleted.
+func (s *Site) describeSecret(ctx context.Context, name string) (*secretsmanager.DescribeSecretOutput, error) {
+	known, err := s.clients.SecretsManager.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
+	if err != nil {
+		return nil, explain("looking for secret "+name, err)
+	}
+	if known.DeletedDate != nil {
+		return nil, fmt.Errorf("secret %s is to be deleted: restore it, `aws secretsmanager restore-secret --secret-id %s`: %w", name, name, site.ErrInvalid)
+	}
+	return known, nil
+}
+
 // filled: it has a value.
 func filled(known *secretsmanager.DescribeSecretOutput) bool {
 	for _, stages := range known.VersionIdsToStages {
-		if slices.Contains(stages, "AWSCURRENT") {
+		if slices.Contains(stages, currentLabel) {
 			return true
 		}
 	}
@@ -87,7 +73,7 @@ func firstToken(name string) string {
 
 // secret reads one that holds credentials.
 func (s *Site) secret(ctx context.Context, id string) (map[string]string, error) {
-	values, err := s.read(ctx, id)
+	values, err := s.read(ctx, id, "")
 	if err != nil {
 		return nil, err
 	}
@@ -103,9 +89,14 @@ func (s *Site) secret(ctx context.Context, id string) (map[string]string, error)
 	return values, nil
 }
 
-// read reads a secret that is a JSON object. What it holds is in no error.
-func (s *Site) read(ctx context.Context, id string) (map[string]string, error) {
-	out, err := s.clients.SecretsManager.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
+// read reads a version of a secret that is a JSON object, the current one when
+// it is "". What it holds is in no error.
+func (s *Site) read(ctx context.Context, id, version string) (map[string]string, error) {
+	in := &secretsmanager.GetSecretValueInput{SecretId: &id}
+	if version != "" {
+		in.VersionId = &version
+	}
+	out, err := s.clients.SecretsManager.GetSecretValue(ctx, in)
 	if err != nil {
 		return nil, explain("reading secret "+id, err)
 	}

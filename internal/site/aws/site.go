@@ -87,9 +87,9 @@ func New(clients Clients, o Options) *Site {
 	return &Site{clients: clients, options: o, landscape: o.Landscape}
 }
 
-// Abilities: an environment is a VPC. The way to a source is a VPN that
-// Terraform makes, so relays are not needed.
-func (s *Site) Abilities() site.Abilities { return site.Abilities{Isolation: "vpc"} }
+// Abilities: an environment is a VPC. The way to a source is a VPN that Terraform
+// makes; a relay is what can be said of it.
+func (s *Site) Abilities() site.Abilities { return site.Abilities{Isolation: "vpc", Relay: true} }
 
 func (s *Site) declared() *landscape.Landscape {
 	s.mu.Lock()

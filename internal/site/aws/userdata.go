@@ -15,14 +15,14 @@ import (
 // userData is what an instance of a release is started with. PORT and HOST say
 // where to listen; the release's own env has the last word.
 func userData(l *landscape.Landscape, scope convention.Scope, region string, c convention.Colour, r fleet.Release) (convention.UserData, error) {
-	u := convention.UserData{Godwit: convention.UserDataVersion, Landscape: scope.Landscape, Environment: scope.Environment,
+	u := convention.UserData{Landscape: scope.Landscape, Environment: scope.Environment,
 		Service: r.Service, Region: region, LogGroup: scope.LogGroup(r.Service), Group: scope.Group(r.Service, c),
 		Hook: convention.DrainHook, Port: r.Port, Release: r, Env: map[string][]convention.Piece{
 			"HOST": {{Text: "0.0.0.0"}}, "PORT": {{Text: strconv.Itoa(r.Port)}}}}
 	for _, name := range slices.Sorted(maps.Keys(r.Env)) {
 		var pieces []convention.Piece
 		for _, p := range r.Env[name].Parts {
-			piece, err := resolve(l, scope, r.Service, p)
+			piece, err := resolve(l, scope, r, p)
 			if err != nil {
 				return u, fmt.Errorf("variable %s of service %s: %w", name, r.Service, err)
 			}
@@ -35,13 +35,13 @@ func userData(l *landscape.Landscape, scope convention.Scope, region string, c c
 
 // resolve says where a part of a value comes from: nothing that is secret is
 // part of the document, only where it is kept.
-func resolve(l *landscape.Landscape, scope convention.Scope, service string, p landscape.Part) (convention.Piece, error) {
+func resolve(l *landscape.Landscape, scope convention.Scope, r fleet.Release, p landscape.Part) (convention.Piece, error) {
 	if p.Ref == nil {
 		return convention.Piece{Text: p.Literal}, nil
 	}
 	switch p.Ref.Kind {
 	case "env":
-		return convention.Piece{Secret: scope.ServiceSecret(service), Key: p.Ref.Name}, nil
+		return convention.Piece{Secret: scope.ServiceSecret(r.Service), Key: p.Ref.Name, Version: r.SecretVersion}, nil
 	case "database":
 		keys := map[string]string{"url": "url", "host": "host", "port": "port", "user": "username", "password": "password", "name": "dbname"}
 		key, ok := keys[p.Ref.Attr]

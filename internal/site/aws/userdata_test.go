@@ -52,6 +52,15 @@ func TestUserData(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(back.Release.Env["TOKEN"], r.Env["TOKEN"]) {
 		t.Errorf("read back %+v, %v", back, err)
 	}
+	if u.Version() != 1 || !strings.Contains(string(raw), `"godwit":1`) {
+		t.Errorf("a machine image from before could not read %s", raw)
+	}
+	r.SecretVersion = "v7"
+	named, err := userData(l, scope, "eu-central-1", convention.Green, r)
+	want["TOKEN"][1].Version = "v7"
+	if err != nil || named.Version() != 2 || !reflect.DeepEqual(named.Env, want) {
+		t.Errorf("with values of its own %+v, %v", named.Env, err)
+	}
 	for _, bad := range []landscape.Part{ref("database", "stock", "url"), ref("database", "till", "colour"), ref("service", "bar", "url"), ref("source", "x", "url")} {
 		r.Env = map[string]landscape.Value{"X": value(bad)}
 		if _, err := userData(l, scope, "eu-central-1", convention.Blue, r); !errors.Is(err, site.ErrInvalid) || !strings.Contains(err.Error(), "variable X") {

@@ -1,6 +1,6 @@
 // Package sitetest is the contract of package site as one suite of tests that
-// every site passes. A site adds a Harness and one call of Run. Only tests
-// import it.
+// every site passes. A site adds a Harness and one call of Run; one with fronts
+// also calls RunFronted. Only tests import it.
 package sitetest
 
 import (
@@ -39,9 +39,7 @@ type Harness struct {
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
-	if h.Patience == 0 {
-		h.Patience = 30 * time.Second
-	}
+	h = h.patient()
 	if len(h.Landscape.Environments) < 2 || len(h.Landscape.Services) < 1 {
 		t.Fatal("the harness's landscape needs two environments and a service")
 	}
@@ -72,6 +70,13 @@ func Run(t *testing.T, h Harness) {
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newBench(t, h)) })
 	}
+}
+
+func (h Harness) patient() Harness {
+	if h.Patience == 0 {
+		h.Patience = 30 * time.Second
+	}
+	return h
 }
 
 // bench is a site with one applied environment.

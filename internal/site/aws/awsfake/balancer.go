@@ -36,6 +36,7 @@ func newLBState() lbState {
 
 type balancer struct {
 	arn, name, vpc string
+	dns            string // that a test has given it; "": AWS's own
 	scheme         types.LoadBalancerSchemeEnum
 	subnets        []string
 	security       []string
@@ -83,7 +84,24 @@ func (b *balancer) describe(c *Cloud) types.LoadBalancer {
 	return d
 }
 
+// SetDNSName gives a load balancer another DNS name, or an address: that of a
+// server of the test's which stands for it.
+func (c *Cloud) SetDNSName(balancer, dns string) error {
+	defer c.enter()()
+	for _, b := range c.lb.balancers {
+		if b.name == balancer {
+			b.dns = dns
+			c.change()
+			return nil
+		}
+	}
+	return noBalancer(balancer)
+}
+
 func (b *balancer) host(c *Cloud) string {
+	if b.dns != "" {
+		return b.dns
+	}
 	prefix := ""
 	if b.scheme == types.LoadBalancerSchemeEnumInternal {
 		prefix = "internal-"
@@ -201,6 +219,21 @@ func (x *listener) describe(c *Cloud) (types.Listener, error) {
 		SslPolicy: x.policy, Certificates: slices.Clone(x.certificates), DefaultActions: r.Actions}, err
 }
 
+// certified: without a certificate nobody is spoken to by HTTPS. Whether a
+// certificate exists the fake does not know.
+func (x *listener) certified() error {
+	if x.protocol != types.ProtocolEnumHttps {
+		return nil
+	}
+	if len(x.certificates) == 0 {
+		return validation("A certificate must be specified for HTTPS listeners")
+	}
+	if x.policy == nil {
+		x.policy = aws.String("ELBSecurityPolicy-2016-08")
+	}
+	return nil
+}
+
 // CreateListener implements the SDK's method.
 func (l LoadBalancing) CreateListener(ctx ctx, in *elb.CreateListenerInput, _ ...func(*elb.Options)) (*elb.CreateListenerOutput, error) {
 	return call(ctx, l.c, elbID, "CreateListener", write, in, func(in *elb.CreateListenerInput) (*elb.CreateListenerOutput, error) {
@@ -210,6 +243,9 @@ func (l LoadBalancing) CreateListener(ctx ctx, in *elb.CreateListenerInput, _ ..
 		}
 		x := &listener{arn: fmt.Sprintf("%s/%016x", strings.Replace(b.arn, ":loadbalancer/", ":listener/", 1), l.c.serial), balancer: b.arn,
 			port: aws.ToInt32(in.Port), protocol: in.Protocol, policy: in.SslPolicy, certificates: slices.Clone(in.Certificates)}
+		if err := x.certified(); err != nil {
+			return nil, err
+		}
 		for _, other := range l.c.lb.listeners {
 			if other.balancer == b.arn && other.port == x.port {
 				return nil, &types.DuplicateListenerException{Message: aws.String("A listener already exists on this port for this load balancer '" + b.arn + "'")}

@@ -2,6 +2,8 @@ package awsfake
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -20,7 +22,9 @@ func (c *Cloud) RDS() RDS { return RDS{c} }
 
 type database struct {
 	id, engine, name, user, class, status string
+	host                                  string // that a test has given it; "": AWS's own
 	port                                  int32
+	master                                *secret // that RDS keeps; nil: whoever made it has the password
 	tags                                  tags
 	created                               time.Time
 }
@@ -33,6 +37,50 @@ func (c *Cloud) SetDatabase(id, status string) {
 	}
 }
 
+// SetEndpoint gives a database another host, a name or an address, and port: those
+// of a Postgres of the test's which stands for it.
+func (c *Cloud) SetEndpoint(id, host string, port int32) error {
+	defer c.enter()()
+	d := c.rds[id]
+	if d == nil {
+		return noDatabase(id)
+	}
+	d.host, d.port = host, port
+	c.change()
+	return nil
+}
+
+// SetMaster changes the master user of a database and its password, in the secret
+// that RDS keeps of them. Called again it is the rotation that RDS makes by itself.
+func (c *Cloud) SetMaster(id, user, password string) error {
+	defer c.enter()()
+	d := c.rds[id]
+	if d == nil {
+		return noDatabase(id)
+	}
+	d.user = user
+	c.change()
+	return c.keepMaster(d, password)
+}
+
+// keepMaster puts a password into the secret of a database, which is made with the
+// first one and tagged as RDS does.
+func (c *Cloud) keepMaster(d *database, password string) error {
+	if d.master == nil {
+		c.serial++
+		name := fmt.Sprintf("rds!db-00000000-0000-4000-8000-%012x", c.serial)
+		d.master = &secret{name: name, arn: c.arn("secretsmanager", "secret:%s-fake00", name),
+			tags: tags{"aws:rds:primaryDBInstanceArn": c.arn("rds", "db:%s", d.id), "aws:secretsmanager:owningService": "rds"}}
+		c.secrets[name] = d.master
+	}
+	body, err := json.Marshal(map[string]string{"username": d.user, "password": password})
+	if err != nil {
+		return err
+	}
+	_, err = d.master.put(c, nil, aws.String(string(body)), nil)
+	return err
+}
+
 func (d *database) describe(c *Cloud) types.DBInstance {
 	out := types.DBInstance{DBInstanceIdentifier: aws.String(d.id), Engine: aws.String(d.engine), DBName: aws.String(d.name), MasterUsername: aws.String(d.user),
 		DBInstanceClass: aws.String(d.class), DBInstanceStatus: aws.String(d.status), DBInstanceArn: aws.String(c.arn("rds", "db:%s", d.id))}
@@ -40,7 +88,14 @@ func (d *database) describe(c *Cloud) types.DBInstance {
 		out.TagList = append(out.TagList, types.Tag{Key: t.Key, Value: t.Value})
 	}
 	if d.status != "creating" { // until then it has none
-		out.Endpoint = &types.Endpoint{Address: aws.String(d.id + ".fake." + c.options.Region + ".rds.amazonaws.com"), Port: aws.Int32(d.port)}
+		host := cmp.Or(d.host, d.id+".fake."+c.options.Region+".rds.amazonaws.com")
+		out.Endpoint = &types.Endpoint{Address: aws.String(host), Port: aws.Int32(d.port)}
+	}
+	if d.master != nil {
+		out.MasterUserSecret = &types.MasterUserSecret{SecretArn: aws.String(d.master.arn), SecretStatus: aws.String("active")}
+		if d.status == "creating" {
+			out.MasterUserSecret.SecretStatus = aws.String("creating")
+		}
 	}
 	return out
 }
@@ -60,6 +115,14 @@ func (r RDS) CreateDBInstance(ctx ctx, in *rds.CreateDBInstanceInput, _ ...func(
 			status: "creating", port: cmp.Or(aws.ToInt32(in.Port), 5432), created: r.c.now, tags: tags{}}
 		for _, t := range in.Tags {
 			d.tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+		}
+		if aws.ToBool(in.ManageMasterUserPassword) {
+			if in.MasterUserPassword != nil {
+				return nil, fail(400, "InvalidParameterCombination", "You can't specify MasterUserPassword when RDS manages it in Secrets Manager.")
+			}
+			if err := r.c.keepMaster(d, r.c.id("password")); err != nil {
+				return nil, err
+			}
 		}
 		r.c.rds[id] = d
 		r.c.after(r.c.options.Boot, func() { d.status = "available" })
@@ -101,6 +164,9 @@ func (r RDS) DeleteDBInstance(ctx ctx, in *rds.DeleteDBInstanceInput, _ ...func(
 			return nil, noDatabase(id)
 		}
 		delete(r.c.rds, id)
+		if d.master != nil {
+			delete(r.c.secrets, d.master.name)
+		}
 		out := d.describe(r.c)
 		return &rds.DeleteDBInstanceOutput{DBInstance: &out}, nil
 	})

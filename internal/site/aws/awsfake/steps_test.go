@@ -26,7 +26,7 @@ var ctx = context.Background()
 
 func steps() []step {
 	var all []step
-	for _, part := range [][]step{networks(), images(), templates(), balancers(), groups(), objects(), secrets(), others()} {
+	for _, part := range [][]step{networks(), images(), templates(), balancers(), groups(), objects(), secrets(), secretVersions(), others(), fronts(), masters()} {
 		all = append(all, part...)
 	}
 	return all

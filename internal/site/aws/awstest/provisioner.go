@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -97,7 +98,8 @@ func (p *Provisioner) Bake(ctx context.Context, service, digest string) (string,
 	}
 	// On their own: moto forgets tags that come with the image.
 	_, err = p.EC2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{aws.ToString(out.ImageId)},
-		Tags: ec2Tags(map[string]string{convention.TagLandscape: p.Landscape, convention.TagService: service, convention.TagImage: digest})})
+		Tags: ec2Tags(map[string]string{convention.TagLandscape: p.Landscape, convention.TagService: service, convention.TagImage: digest,
+			convention.TagReads: strconv.Itoa(convention.UserDataVersion)})})
 	return aws.ToString(out.ImageId), err
 }
 

@@ -104,7 +104,8 @@ func (s Scope) DatabaseSecret(database string) string {
 }
 
 // ServiceSecret is the name of the secret with what a service's env takes from
-// env.NAME: a JSON object by NAME. Only services that do so have one.
+// env.NAME: a JSON object by NAME, a version for each set of values that a
+// release was made with. Only services that do so have one.
 func (s Scope) ServiceSecret(service string) string {
 	return strings.Join([]string{s.Landscape, s.Environment, "service", service}, "/")
 }

@@ -16,6 +16,7 @@ const (
 	TagBakedAt = "godwit:baked"  // RFC 3339
 	TagBase    = "godwit:base"   // id of the AMI that it was made from
 	TagRecipe  = "godwit:recipe" // digest of all that went into it besides the base
+	TagReads   = "godwit:reads"  // newest version of UserData that it reads; absent: 1
 	TagBake    = "godwit:bake"   // on all that a bake makes, its builder instance too: id of the bake
 
 	// On Auto Scaling groups, by rollouts.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"godwit/internal/fleet"
 )
@@ -14,7 +15,7 @@ import (
 //
 // It holds no secret: what is secret is named, and fetched by the instance.
 type UserData struct {
-	Godwit      int                `json:"godwit"` // version of this document: 1
+	Godwit      int                `json:"godwit"` // version of this document; Encode writes it
 	Landscape   string             `json:"landscape"`
 	Environment string             `json:"environment"`
 	Service     string             `json:"service"`
@@ -32,16 +33,31 @@ type Piece struct {
 	Text   string `json:"text,omitempty"`
 	Secret string `json:"secret,omitempty"` // name of the secret
 	Key    string `json:"key,omitempty"`
+	// Version of the secret; "": the one that AWS calls current when it is read.
+	Version string `json:"version,omitempty"`
 }
 
-// UserDataVersion is of the document that this godwit writes.
-const UserDataVersion = 1
+// UserDataVersion is the newest version of the document: in 2 a piece may name
+// the version of its secret. Who reads a version reads the older ones too.
+const UserDataVersion = 2
+
+// Version is that of the document: the oldest that has all it says, so that
+// machine images from before go on reading what they can.
+func (u UserData) Version() int {
+	for _, pieces := range u.Env {
+		if slices.ContainsFunc(pieces, func(p Piece) bool { return p.Version != "" }) {
+			return 2
+		}
+	}
+	return 1
+}
 
 // UserDataLimit is what EC2 takes, before base64.
 const UserDataLimit = 16 << 10
 
 // Encode writes the document; the same release gives the same bytes.
 func (u UserData) Encode() ([]byte, error) {
+	u.Godwit = u.Version()
 	b, err := json.Marshal(u)
 	if err == nil && len(b) > UserDataLimit {
 		err = fmt.Errorf("the configuration of service %s takes %d bytes, and an instance is started with at most %d: shorten env",
@@ -57,8 +73,8 @@ func DecodeUserData(b []byte) (UserData, error) {
 	if err := d.Decode(&u); err != nil {
 		return u, fmt.Errorf("this user data is not godwit's: %w", err)
 	}
-	if u.Godwit != UserDataVersion {
-		return u, fmt.Errorf("user data has version %d, and this godwit reads %d", u.Godwit, UserDataVersion)
+	if u.Godwit < 1 || u.Godwit > UserDataVersion {
+		return u, fmt.Errorf("user data has version %d, and this godwit reads 1 to %d", u.Godwit, UserDataVersion)
 	}
 	return u, nil
 }

@@ -229,6 +229,49 @@ func keep(t *testing.T, m awstest.Moto, name string, content any) {
 	}
 }
 
+// putVersion adds a version to a secret, which is not current.
+func putVersion(t *testing.T, m awstest.Moto, name, version string, content any) {
+	t.Helper()
+	b, err := json.Marshal(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secretsmanager.NewFromConfig(m.Config(t)).PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &name,
+		SecretString: aws.String(string(b)), ClientRequestToken: &version, VersionStages: []string{"kept-" + version}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBootReadsItsVersion: an instance gets what its release was given, whatever
+// was put since; one of a release that names no version gets what is current.
+func TestBootReadsItsVersion(t *testing.T) {
+	t.Parallel()
+	m := awstest.StartMoto(t)
+	const name = "bistro/production/service/till"
+	keep(t, m, name, map[string]string{"TOKEN": "current", "OTHER": "current"})
+	one, two := strings.Repeat("1", 32), strings.Repeat("2", 32)
+	putVersion(t, m, name, one, map[string]string{"TOKEN": "one", "OTHER": "one"})
+	putVersion(t, m, name, two, map[string]string{"TOKEN": "two", "OTHER": "two"})
+	for version, want := range map[string]string{one: "one", two: "two", "": "current"} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			i := newInstance(t, m.URL)
+			u := released(8080)
+			u.Env = map[string][]convention.Piece{"TOKEN": {{Text: "Bearer "}, {Secret: name, Key: "TOKEN", Version: version}}, "OTHER": {{Secret: name, Key: "OTHER", Version: version}}}
+			if said, err := i.boot(t, u); err != nil {
+				t.Fatalf("%v: %s", err, said)
+			}
+			got := parseEnvironment(t, i.file(t, "run/env"))
+			if got["TOKEN"] != "Bearer "+want || got["OTHER"] != want {
+				t.Errorf("it starts with %v", got)
+			}
+			if document := *i.userData.Load(); strings.Contains(document, `"godwit":2`) != (version != "") {
+				t.Errorf("an older machine image would take it wrong, or refuse it for nothing: %s", document)
+			}
+		})
+	}
+}
+
 func (i *instance) file(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(i.dir, name))
@@ -278,6 +321,12 @@ func TestBootRefuses(t *testing.T) {
 			u.Env = map[string][]convention.Piece{"X": {{Secret: name, Key: key}}}
 		})
 	}
+	version := func(name, version, key string) convention.UserData {
+		return with(func(u *convention.UserData) {
+			u.Env = map[string][]convention.Piece{"X": {{Secret: name, Key: key, Version: version}}}
+		})
+	}
+	putVersion(t, m, "few", strings.Repeat("1", 32), map[string]string{"b": "c"})
 	for name, c := range map[string]struct {
 		userData any
 		want     string
@@ -286,7 +335,8 @@ func TestBootRefuses(t *testing.T) {
 		"not JSON":            {"#cloud-config\n", "not godwit's"},
 		"another's JSON":      {`{"a": 1}`, "version None"},
 		"a list":              {`[]`, "version None"},
-		"a later version":     {`{"godwit": 2}`, "bake the image again"},
+		"a later version":     {`{"godwit": 3}`, "bake the image again"},
+		"an older version":    {`{"godwit": 0}`, "bake the image again"},
 		"half":                {`{"godwit": 1}`, "lacks or mistypes"},
 		"another image":       {with(func(u *convention.UserData) { u.Release.Image = "sha256:bbbb" }), "names the wrong AMI"},
 		"another service":     {with(func(u *convention.UserData) { u.Service = "menu" }), "names the wrong AMI"},
@@ -294,6 +344,8 @@ func TestBootRefuses(t *testing.T) {
 		"no such secret":      {secret("nowhere", "x"), "ResourceNotFoundException"},
 		"secret of no object": {secret("text", "x"), "no JSON object"},
 		"secret without key":  {secret("few", "x"), "has no key x"},
+		"no such version":     {version("few", strings.Repeat("9", 32), "a"), "ResourceNotFoundException"},
+		"version without key": {version("few", strings.Repeat("1", 32), "x"), "version " + strings.Repeat("1", 32) + " of secret few has no key x"},
 		"bad name":            {with(func(u *convention.UserData) { u.Env = map[string][]convention.Piece{"A=B": {{Text: "x"}}} }), "name of a variable"},
 		"NUL":                 {with(func(u *convention.UserData) { u.Env = map[string][]convention.Piece{"A": {{Text: "x\x00y"}}} }), "NUL"},
 	} {

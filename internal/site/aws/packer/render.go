@@ -11,6 +11,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 
@@ -133,9 +134,10 @@ func renderTemplate(b Bake, c Contents) ([]byte, error) {
 	err = t.Execute(&out, map[string]any{
 		"Bake": b, "Base": b.base(), "From": from, "Instance": instance, "Architecture": arch.name,
 		"Tag": map[string]string{"Landscape": convention.TagLandscape, "Service": convention.TagService, "Image": convention.TagImage,
-			"Commit": convention.TagCommit, "SBOM": convention.TagSBOM, "Recipe": convention.TagRecipe,
+			"Commit": convention.TagCommit, "SBOM": convention.TagSBOM, "Recipe": convention.TagRecipe, "Reads": convention.TagReads,
 			"BakedAt": convention.TagBakedAt, "Bake": convention.TagBake, "Base": convention.TagBase},
-		"Name": b.Landscape + "-" + b.Service, "BuilderName": "bake of " + b.Landscape + "-" + b.Service,
+		"Reads": strconv.Itoa(convention.UserDataVersion),
+		"Name":  b.Landscape + "-" + b.Service, "BuilderName": "bake of " + b.Landscape + "-" + b.Service,
 		"Prefix":      b.Landscape + "-" + b.Service + "-" + b.Digest[len("sha256:"):][:12],
 		"Description": "service " + b.Service + " of landscape " + b.Landscape,
 		"Commit":      orUnknown(b.Commit), "SBOM": digest(c.SBOM), "Volume": smallestGiB + 2*(c.Size>>30), "Rootfs": c.Rootfs,
