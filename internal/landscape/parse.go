@@ -46,6 +46,7 @@ type reader struct {
 	endpoints []use
 	shielded  bool
 	awsAt     *body // the block aws
+	fronted   []fronted
 }
 
 // use is a reference to something that must be declared somewhere.

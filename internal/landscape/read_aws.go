@@ -70,7 +70,7 @@ func (b *body) sizing(standard Sizing) Sizing {
 }
 
 func (b *body) awsEnvironment() AWSEnvironment {
-	e := AWSEnvironment{Name: b.name, Sizing: b.sizing(Sizing{})}
+	e := AWSEnvironment{Name: b.name, Sizing: b.sizing(Sizing{}), Gateways: b.gateways(), NoDNS: b.noDNS()}
 	for _, c := range b.children() {
 		e.VPN = c.vpn()
 	}
@@ -177,6 +177,7 @@ func (r *reader) checkAWS() {
 	}
 	r.checkEgress(a)
 	r.checkOutside(a)
+	r.checkFronted(a)
 }
 
 // checkOutside reports networks outside that are not: they would open the

@@ -124,7 +124,10 @@ var awsShape = &shape{
 	}),
 	blocks: map[string]*shape{
 		"environment": {label: true,
-			attrs: sizingAttrs(nil),
+			attrs: sizingAttrs(map[string]attr{
+				"gateways": {example: `["203.0.113.7/32"]`},
+				"dns":      {example: "false"},
+			}),
 			blocks: map[string]*shape{"vpn": {once: true, attrs: map[string]attr{
 				"gateway": {required: true, example: `"203.0.113.10"`},
 				"network": {required: true, example: `"192.168.10.0/24"`},

@@ -127,6 +127,8 @@ aws {
     database = "db.m7g.large"
     storage  = 200
     nat      = "zone"
+    dns      = false
+    gateways = ["203.0.113.7", "2001:db8::/64"]
     vpn {
       gateway = "203.0.113.10"
       network = "192.168.10.0/24"

@@ -16,7 +16,7 @@ func (w *writer) environment(l *landscape.Landscape, e landscape.Environment, a 
 	in := l.AWS.In(e.Name)
 	f := w.instances(l, e, a)
 	w.databases(l, in, a)
-	w.balancers(l, f, a)
+	w.balancers(l, in, f, a)
 	w.network(l, in, f, a)
 	w.watching(l, f, a)
 	w.keeping(l, f, a)
@@ -47,13 +47,13 @@ func (w *writer) databases(l *landscape.Landscape, in landscape.AWSEnvironment, 
 	}
 }
 
-func (w *writer) balancers(l *landscape.Landscape, f fleet, a Assumptions) {
+func (w *writer) balancers(l *landscape.Landscape, in landscape.AWSEnvironment, f fleet, a Assumptions) {
 	if len(l.Ingresses) > 0 {
 		w.flat("alb/hour", "load balancer", "public", a.Hours)
 		w.flat("alb/lcu", "load balancer, capacity", "public", a.LCUs*a.Hours)
 		w.flat("ipv4/hour", "public addresses of the load balancer", "", float64(l.AWS.Zones)*a.Hours)
 		w.flat("waf/acl", "WAF", "", 1)
-		w.flat("waf/rule", "WAF rules", "", float64(rules(l.Shield)))
+		w.flat("waf/rule", "WAF rules", "", float64(rules(l.Shield, len(in.Gateways) > 0)))
 		w.line("waf/requests", "WAF requests", "", a.millions(f.outsideLeast), a.millions(f.outsideMost))
 		gb := a.Kilobytes // KB of one answer are GB of a million
 		w.line("transfer/out", "data to the internet", "", a.millions(f.outsideLeast)*gb, a.millions(f.outsideMost)*gb)
@@ -221,10 +221,14 @@ func endpoints(l *landscape.Landscape) int {
 	return 3
 }
 
-func rules(s landscape.Shield) int {
-	n := len(s.Rules) + len(s.Limits)
+// rules of the firewall: each rate is there once more for who comes through a gateway.
+func rules(s landscape.Shield, gateways bool) int {
+	rates := len(s.Limits)
 	if s.Rate > 0 {
-		n++
+		rates++
 	}
-	return n
+	if gateways {
+		rates *= 2
+	}
+	return len(s.Rules) + rates
 }

@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -25,6 +26,7 @@ func TestBillIsOfWhatIsRendered(t *testing.T) {
 	}
 	l.AWS.NAT = landscape.NATZone
 	l.Services[0].Scale.Requests = 20
+	l.AWS.Environments = append(l.AWS.Environments, landscape.AWSEnvironment{Name: "test", Gateways: []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32")}})
 	tree, err := terraform.Render(l)
 	if err != nil {
 		t.Fatal(err)

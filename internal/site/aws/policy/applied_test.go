@@ -27,6 +27,14 @@ func vars(root string) tofutest.Vars {
 	return people
 }
 
+// expected is what a landscape declares of a root.
+func expected(l *landscape.Landscape, root string) policy.Expect {
+	name := strings.TrimPrefix(root, "environments/")
+	e, ok := l.Environment(name)
+	in := l.AWS.In(name)
+	return policy.Expect{Protected: !ok || e.Protected, Gateways: in.Gateways, NoDNS: in.NoDNS}
+}
+
 // applied are the resources of a root, made once.
 type applied struct {
 	once sync.Once

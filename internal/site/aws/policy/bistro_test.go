@@ -99,7 +99,7 @@ func breaksNoRule(t *testing.T, l *landscape.Landscape) {
 		t.Run(e.Name, func(t *testing.T) {
 			t.Parallel()
 			resources := made(t, l, "environments/"+e.Name)
-			for _, v := range policy.Check(*resources.all, policy.Expect{Protected: e.Protected}) {
+			for _, v := range policy.Check(*resources.all, expected(l, "environments/"+e.Name)) {
 				t.Error(v)
 			}
 			got, want := resources.ways(), declared(l, e.Name)
@@ -112,7 +112,7 @@ func breaksNoRule(t *testing.T, l *landscape.Landscape) {
 	t.Run("account", func(t *testing.T) {
 		t.Parallel()
 		resources := made(t, l, "account")
-		for _, v := range policy.Check(*resources.all, policy.Expect{Protected: true}) {
+		for _, v := range policy.Check(*resources.all, expected(l, account)) {
 			t.Error(v)
 		}
 		t.Logf("%d resources", len(*resources.all))

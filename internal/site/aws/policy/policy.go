@@ -15,6 +15,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -38,6 +39,10 @@ type Expect struct {
 	// SecondFactorElsewhere is that an identity provider asks people for it, of
 	// which AWS is not told.
 	SecondFactorElsewhere bool
+	// Gateways stand before the environment: they say who a client is.
+	Gateways []netip.Prefix
+	// NoDNS is that the names of the environment do not lead to it yet.
+	NoDNS bool
 }
 
 // rule looks at the whole and reports what breaks it.
@@ -63,6 +68,8 @@ var rules = []rule{
 	{"iam-people", people},
 	{"tls", listeners},
 	{"shield", shield},
+	{"rate", rates},
+	{"dns", names},
 	{"database", databases},
 	{"secret", secrets},
 	{"flow-log", flowLogs},

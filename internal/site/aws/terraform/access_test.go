@@ -13,7 +13,9 @@ import (
 	"godwit/internal/site/aws/terraform/tofutest"
 )
 
-// callAccess is a root that makes the roles of two environments.
+// callAccess is a root that makes the roles of some environments: of two, of one
+// whose name begins with another's, of a landscape whose name begins with those,
+// and of the longest names.
 const callAccess = `
 provider "aws" {
   region = "eu-central-1"
@@ -43,6 +45,26 @@ module "production" {
   admin_principals         = var.people
   mfa_at_identity_provider = true
   key_arn                  = "arn:aws:kms:eu-central-1:123456789012:key/production"
+}
+
+module "test_x" {
+  source               = "../modules/access"
+  landscape            = "bistro"
+  environment          = "test-x"
+  protected            = false
+  developer_principals = var.people
+  admin_principals     = var.people
+  key_arn              = "arn:aws:kms:eu-central-1:123456789012:key/test-x"
+}
+
+module "bistro_test" {
+  source               = "../modules/access"
+  landscape            = "bistro-test"
+  environment          = "y"
+  protected            = false
+  developer_principals = var.people
+  admin_principals     = var.people
+  key_arn              = "arn:aws:kms:eu-central-1:123456789012:key/bistro-test"
 }
 `
 
@@ -134,6 +156,7 @@ func TestAccess(t *testing.T) {
 			}
 		}
 	}
+	t.Run("apart", func(t *testing.T) { apart(t, all) })
 	t.Run("boundary", func(t *testing.T) { boundaryHolds(t, developer.boundary) })
 	for _, bad := range []string{`["*"]`, `["arn:aws:iam::123456789012:root"]`, `["arn:aws:iam::123456789012:role/*"]`} {
 		w.Refused("roles", []string{"plan", "-input=false", "-no-color", "-var=people=" + bad}, "no wildcard")
@@ -178,6 +201,7 @@ func accessCases() []accessCase {
 		state    = "arn:aws:s3:::bistro-state-123456789012-eu-central-1"
 		audit    = "arn:aws:s3:::bistro-audit-123456789012-eu-central-1"
 		secret   = "arn:aws:secretsmanager:HERE:secret:bistro/"
+		role     = "arn:aws:iam::123456789012:role/bistro-instances/"
 	)
 	return []accessCase{
 		{"looks at groups", "autoscaling:DescribeAutoScalingGroups", "*", "", nil, true, true, true},
@@ -198,9 +222,10 @@ func accessCases() []accessCase {
 		{"launches from a template", "ec2:RunInstances", "arn:aws:ec2:HERE:instance/*", "", []string{"ec2:LaunchTemplate", template}, true, false, true},
 		{"launches without", "ec2:RunInstances", "arn:aws:ec2:HERE:instance/*", "", nil, false, false, false},
 		{"launches a foreign image", "ec2:RunInstances", "arn:aws:ec2:eu-central-1::image/ami-1", "", []string{"ec2:LaunchTemplate", template}, false, false, false},
-		{"launches as a service", "iam:PassRole", "arn:aws:iam::123456789012:role/bistro-OWN-till", "", []string{"iam:PassedToService", "ec2.amazonaws.com"}, true, false, true},
-		{"launches as another's", "iam:PassRole", "arn:aws:iam::123456789012:role/bistro-OTHER-till", "", []string{"iam:PassedToService", "ec2.amazonaws.com"}, false, false, false},
-		{"hands a role to something else", "iam:PassRole", "arn:aws:iam::123456789012:role/bistro-OWN-till", "", []string{"iam:PassedToService", "lambda.amazonaws.com"}, false, false, false},
+		{"launches as a service", "iam:PassRole", role + "OWN/bistro-OWN-till", "", []string{"iam:PassedToService", "ec2.amazonaws.com"}, true, false, true},
+		{"launches as another's", "iam:PassRole", role + "OTHER/bistro-OTHER-till", "", []string{"iam:PassedToService", "ec2.amazonaws.com"}, false, false, false},
+		{"launches as an administrator", "iam:PassRole", "arn:aws:iam::123456789012:role/bistro-OWN-admin", "", []string{"iam:PassedToService", "ec2.amazonaws.com"}, false, false, false},
+		{"hands a role to something else", "iam:PassRole", role + "OWN/bistro-OWN-till", "", []string{"iam:PassedToService", "lambda.amazonaws.com"}, false, false, false},
 		{"shifts", "elasticloadbalancing:ModifyRule", rule, "OWN", nil, true, false, true},
 		{"shifts another's", "elasticloadbalancing:ModifyRule", rule, "OTHER", nil, false, false, false},
 		{"labels over the border", "autoscaling:CreateOrUpdateTags", group, "OWN", []string{"aws:RequestTag/godwit:environment", "OTHER"}, false, false, false},
@@ -267,8 +292,10 @@ func TestOperatorPolicy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := size(string(b)); n > 6144 {
-			t.Errorf("%s has %d characters, and AWS takes 6144", name, n)
+		longest := strings.NewReplacer("LANDSCAPE", strings.Repeat("l", longestLandscape), "ACCOUNT", testAccount, "REGION", "ap-southeast-1",
+			"DOMAIN", strings.Repeat("d", 60)+".example").Replace(string(b))
+		if n := size(longest); n > 6144 {
+			t.Errorf("%s has %d characters with long names, and AWS takes 6144", name, n)
 		}
 		if !json.Valid(b) {
 			t.Fatalf("%s is not JSON", name)
@@ -276,7 +303,7 @@ func TestOperatorPolicy(t *testing.T) {
 		text := strings.NewReplacer("LANDSCAPE", "bistro", "ACCOUNT", testAccount, "REGION", testRegion, "DOMAIN", "bistro.example").Replace(string(b))
 		return parsePolicy(t, text)
 	}
-	operator := []policyDocument{read("aws-operator-policy.json"), read("aws-operator-limits.json")}
+	operator := []policyDocument{read("aws-operator-policy.json"), read("aws-operator-policy-roles.json"), read("aws-operator-limits.json")}
 	both := append(operator, read("aws-operator-policy-account.json"))
 	for _, c := range operatorCases() {
 		r := accessCase{action: c.action, resource: c.resource, context: c.context}.in("test")
@@ -306,8 +333,11 @@ func operatorCases() []operatorCase {
 		{"deletes somebody's network", "ec2:DeleteVpc", "arn:aws:ec2:HERE:vpc/vpc-1", nil, false, false},
 		{"ends another landscape's instance", "ec2:TerminateInstances", "arn:aws:ec2:HERE:instance/i-1", []string{"aws:ResourceTag/godwit:landscape", "hotel"}, false, false},
 		{"joins networks", "ec2:CreateVpcPeeringConnection", "arn:aws:ec2:HERE:vpc/vpc-1", own, false, false},
-		{"makes a role in the boundary", "iam:CreateRole", "arn:aws:iam::123456789012:role/bistro-test-till",
+		{"makes a role in the boundary", "iam:CreateRole", "arn:aws:iam::123456789012:role/bistro-instances/test/bistro-test-till",
 			[]string{"iam:PermissionsBoundary", "arn:aws:iam::123456789012:policy/bistro-test-boundary"}, true, true},
+		{"makes an instance profile", "iam:CreateInstanceProfile", "arn:aws:iam::123456789012:instance-profile/bistro-instances/test/bistro-test-till", nil, true, true},
+		{"hands a role to an instance", "iam:PassRole", "arn:aws:iam::123456789012:role/bistro-instances/test/bistro-test-till", []string{"iam:PassedToService", "ec2.amazonaws.com"}, true, true},
+		{"makes a set of gateways", "wafv2:CreateIPSet", "arn:aws:wafv2:HERE:regional/ipset/bistro-test-gateways-ipv4/1", nil, true, true},
 		{"makes a role without", "iam:CreateRole", "arn:aws:iam::123456789012:role/bistro-test-till", nil, false, false},
 		{"makes itself a role", "iam:CreateRole", "arn:aws:iam::123456789012:role/root", []string{"iam:PermissionsBoundary", "arn:aws:iam::123456789012:policy/bistro-test-boundary"}, false, false},
 		{"takes the boundary away", "iam:DeleteRolePermissionsBoundary", "arn:aws:iam::123456789012:role/bistro-test-till", nil, false, false},

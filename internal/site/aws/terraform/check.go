@@ -18,6 +18,20 @@ var ErrNoAWS = errors.New(`the landscape has no block aws: add aws { region = "e
 // administrator, whose password RDS changes.
 var takenRoles = []string{"godwit", "postgres", "template0", "template1", "public", "none"}
 
+const (
+	// longestLandscape is the longest name of a landscape: that of a bucket has at
+	// most 63 characters, and "-access-", the account, "-" and the longest region
+	// are 8 + 12 + 1 + 14 of them.
+	longestLandscape = 63 - 35
+	// mostDatabases is how many a service may need: the role of its instances names
+	// the secret of each, and the policies in a role have at most 10240 characters.
+	mostDatabases = 40
+)
+
+// ofAccount are the parts of the account's root that have names and policies of
+// their own: an environment called so would share them.
+var ofAccount = []string{"account", "audit", "state", "trail"}
+
 // label is what names become part of code by. Parse accepts no other.
 var label = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
 
@@ -29,7 +43,7 @@ func check(l *landscape.Landscape) error {
 	if err := checkNames(l); err != nil {
 		return err // the rest goes by names
 	}
-	return errors.Join(checkReserved(l), checkUnique(l), checkPeaks(l))
+	return errors.Join(checkReserved(l), checkUnique(l), checkSecrets(l), checkPeaks(l))
 }
 
 func checkNames(l *landscape.Landscape) error {
@@ -68,14 +82,22 @@ func checkReserved(l *landscape.Landscape) error {
 			found = append(found, fmt.Errorf("landscape %s: AWS keeps names that begin with %q- for itself; call it something else", l.Name, reserved))
 		}
 	}
-	const longest = 63
-	account := convention.Account{Landscape: l.Name, AccountID: "000000000000", Region: "ap-southeast-1"} // none is longer
-	if n := len(account.StateBucket()) - longest; n > 0 {
+	if n := len(l.Name) - longestLandscape; n > 0 {
 		found = append(found, fmt.Errorf("landscape %s: its name is part of the names of buckets, and %d characters too long for that", l.Name, n))
 	}
 	for _, e := range l.Environments {
-		if e.Name == "account" {
-			found = append(found, errors.New(`environment account: that is the name of the root of the whole account; call it something else`))
+		for _, reserved := range ofAccount {
+			if e.Name == reserved || strings.HasPrefix(e.Name, reserved+"-") {
+				found = append(found, fmt.Errorf("environment %s: what begins with %s-%s belongs to the root of the whole account; call it something else", e.Name, l.Name, reserved))
+			}
+		}
+		if len(l.Databases) > 0 && strings.Contains(l.Name+"-"+e.Name, "--") {
+			found = append(found, fmt.Errorf("environment %s of landscape %s: RDS takes no two hyphens in a row, and both names are part of those of databases; call it something else", e.Name, l.Name))
+		}
+	}
+	for _, s := range l.Services {
+		if s.Name == "admin" || s.Name == "developer" {
+			found = append(found, fmt.Errorf("service %s: the role of its instances would have the name of that of people, and IAM knows each name once; call it something else", s.Name))
 		}
 	}
 	for _, d := range l.Databases {
@@ -108,6 +130,17 @@ func checkUnique(l *landscape.Landscape) error {
 		}
 		for _, d := range l.Databases {
 			add("database", d.Name)
+		}
+	}
+	return errors.Join(found...)
+}
+
+// checkSecrets refuses services that need more secrets than a role can name.
+func checkSecrets(l *landscape.Landscape) error {
+	var found []error
+	for _, s := range l.Services {
+		if n := len(databases(s)); n > mostDatabases {
+			found = append(found, fmt.Errorf("service %s needs %d databases, and on AWS the role of its instances can be let into at most %d: split the service", s.Name, n, mostDatabases))
 		}
 	}
 	return errors.Join(found...)

@@ -23,10 +23,32 @@ func (r *root) writeIngress(f *file) {
 	b.set("security_group_id", r.publicWall().ref())
 	b.gap()
 	b.set("shield", shield(r.landscape.Shield))
+	r.writeFront(b)
 	b.gap()
 	b.set("protected", reference("local.protected"))
 	b.set("key_arn", reference("module.key.arn"))
 	b.set("topic_arn", reference("module.oncall.topic_arn"))
+}
+
+// writeFront: gateways that stand before the environment, and whether its names
+// still lead to them.
+func (r *root) writeFront(b *body) {
+	if len(r.aws.Gateways) > 0 {
+		addresses := make([]string, len(r.aws.Gateways))
+		for i, g := range r.aws.Gateways {
+			addresses[i] = g.String()
+		}
+		b.gap()
+		b.comment("All requests of a gateway come from its address: who the client is, it says in\nX-Forwarded-For, and nobody else is believed.")
+		b.set("gateways", texts(addresses))
+	}
+	if r.aws.NoDNS {
+		b.gap()
+		b.comment("The names lead to the data centre's gateway until the migration is finished: a\n" +
+			"record made here before would turn clients away from it. Certificates are made\n" +
+			"and proved all the same. Without this line the records are added.")
+		b.set("dns", flag(false))
+	}
 }
 
 // oneEach is a list that may become long.

@@ -19,8 +19,13 @@ func TestRefused(t *testing.T) {
 		change func(*landscape.Landscape)
 		says   []string
 	}{
-		"nothing said of AWS": {func(l *landscape.Landscape) { l.AWS = nil }, []string{"no block aws"}},
-		"the account's name":  {func(l *landscape.Landscape) { l.Environments[0].Name = "account" }, []string{"environment account", "call it something else"}},
+		"nothing said of AWS":             {func(l *landscape.Landscape) { l.AWS = nil }, []string{"no block aws"}},
+		"the account's name":              {func(l *landscape.Landscape) { l.Environments[0].Name = "account" }, []string{"environment account", "call it something else"}},
+		"the audit's name":                {func(l *landscape.Landscape) { l.Environments[0].Name = "audit" }, []string{"environment audit", "bistro-audit", "call it something else"}},
+		"a role of people":                {func(l *landscape.Landscape) { l.Services[0].Name = "admin" }, []string{"service admin", "IAM knows each name once"}},
+		"the trail's name":                {func(l *landscape.Landscape) { l.Environments[0].Name = "trail-2" }, []string{"environment trail-2", "bistro-trail"}},
+		"an environment with two hyphens": {func(l *landscape.Landscape) { l.Environments[0].Name = "a--b" }, []string{"environment a--b", "RDS takes no two hyphens"}},
+		"a landscape with two":            {func(l *landscape.Landscape) { l.Name = "a--b" }, []string{"landscape a--b", "RDS takes no two hyphens"}},
 		"a name that AWS keeps": {func(l *landscape.Landscape) { l.Name = "internal-tools" },
 			[]string{"landscape internal-tools", `"internal"-`}},
 		"a database that RDS refuses":            {func(l *landscape.Landscape) { l.Databases[0].Name = "a--b" }, []string{"database a--b"}},

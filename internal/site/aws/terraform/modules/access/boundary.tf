@@ -46,7 +46,7 @@ resource "aws_iam_policy" "boundary" {
         Sid       = "CeilingOfRoles"
         Effect    = "Allow"
         Action    = "iam:PassRole"
-        Resource  = "arn:${local.partition}:iam::${local.account}:role/${local.role_pattern}"
+        Resource  = "arn:${local.partition}:iam::${local.account}:role${local.instance_roles}*"
         Condition = { StringEquals = { "iam:PassedToService" = "ec2.amazonaws.com" } }
       },
 

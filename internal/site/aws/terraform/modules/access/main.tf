@@ -16,9 +16,17 @@ locals {
   path   = "/${var.landscape}/${var.environment}/"
   here   = "${local.region}:${local.account}"
 
-  # AWS allows 64 characters for a role's name: that of a long environment is cut.
-  role_pattern = length(local.prefix) <= 31 ? "${local.prefix}-*" : "${substr(local.prefix, 0, 31)}*"
-  short        = length(local.prefix) <= 50 ? local.prefix : "${substr(local.prefix, 0, 43)}-${substr(sha256(local.prefix), 0, 6)}"
+  # Roles of instances have a path of their own, for nothing but its name says
+  # whose a role is when it is handed over: bistro-test-* would be bistro-test-x's too.
+  # It begins as all names do, so that the operator's policy knows it.
+  instance_roles = "/${var.landscape}-instances/${var.environment}/"
+
+  # What the names of databases begin with; RDS allows 63 characters, and long ones
+  # are cut. It narrows; whose something is, tags say.
+  databases = length(local.prefix) <= 40 ? "${local.prefix}-*" : "${substr(local.prefix, 0, 40)}*"
+
+  # A role's name may have 64 characters.
+  short = length(local.prefix) <= 50 ? local.prefix : "${substr(local.prefix, 0, 43)}-${substr(sha256(local.prefix), 0, 6)}"
 
   # Made by the account's root; its bucket also has the journal of rollouts.
   state_bucket = "arn:${local.partition}:s3:::${var.landscape}-state-${local.account}-${local.region}"

@@ -32,9 +32,17 @@ resource "aws_iam_policy" "look" {
         Action = ["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents", "logs:StartQuery"]
         Resource = [
           "arn:${local.partition}:logs:${local.here}:log-group:${local.path}*",
-          "arn:${local.partition}:logs:${local.here}:log-group:/${local.prefix}/*",
-          "arn:${local.partition}:logs:${local.here}:log-group:/aws/rds/instance/${local.prefix}-*",
+          "arn:${local.partition}:logs:${local.here}:log-group:/${local.prefix}/flow:*",
+          "arn:${local.partition}:logs:${local.here}:log-group:/${local.prefix}/vpn:*",
         ]
+      },
+      # RDS names these after its databases, and those of test-x begin as test's do.
+      {
+        Sid       = "LogsOfDatabases"
+        Effect    = "Allow"
+        Action    = ["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents", "logs:StartQuery"]
+        Resource  = "arn:${local.partition}:logs:${local.here}:log-group:/aws/rds/instance/${local.databases}"
+        Condition = local.in_scope
       },
       {
         Sid       = "EncryptedLogs"
@@ -142,7 +150,7 @@ resource "aws_iam_policy" "rollout" {
         Sid       = "LaunchAsService"
         Effect    = "Allow"
         Action    = "iam:PassRole"
-        Resource  = "arn:${local.partition}:iam::${local.account}:role/${local.role_pattern}"
+        Resource  = "arn:${local.partition}:iam::${local.account}:role${local.instance_roles}*"
         Condition = { StringEquals = { "iam:PassedToService" = "ec2.amazonaws.com" } }
       },
       {
@@ -221,23 +229,29 @@ resource "aws_iam_policy" "operate" {
         Sid       = "Databases"
         Effect    = "Allow"
         Action    = "rds:RebootDBInstance"
-        Resource  = "arn:${local.partition}:rds:${local.here}:db:${local.prefix}-*"
+        Resource  = "arn:${local.partition}:rds:${local.here}:db:${local.databases}"
         Condition = local.in_scope
       },
       {
-        Sid    = "Snapshots"
-        Effect = "Allow"
-        Action = "rds:CreateDBSnapshot"
-        Resource = [
-          "arn:${local.partition}:rds:${local.here}:db:${local.prefix}-*",
-          "arn:${local.partition}:rds:${local.here}:snapshot:${local.prefix}-*",
-        ]
+        Sid       = "Snapshots"
+        Effect    = "Allow"
+        Action    = "rds:CreateDBSnapshot"
+        Resource  = "arn:${local.partition}:rds:${local.here}:db:${local.databases}"
+        Condition = local.in_scope
+      },
+      # What does not exist yet has no tags.
+      {
+        Sid      = "SnapshotsMade"
+        Effect   = "Allow"
+        Action   = "rds:CreateDBSnapshot"
+        Resource = "arn:${local.partition}:rds:${local.here}:snapshot:${local.databases}"
       },
       {
-        Sid      = "Alarms"
-        Effect   = "Allow"
-        Action   = ["cloudwatch:DisableAlarmActions", "cloudwatch:EnableAlarmActions", "cloudwatch:SetAlarmState"]
-        Resource = "arn:${local.partition}:cloudwatch:${local.here}:alarm:${local.prefix}-*"
+        Sid       = "Alarms"
+        Effect    = "Allow"
+        Action    = ["cloudwatch:DisableAlarmActions", "cloudwatch:EnableAlarmActions", "cloudwatch:SetAlarmState"]
+        Resource  = "arn:${local.partition}:cloudwatch:${local.here}:alarm:${local.prefix}-*"
+        Condition = local.in_scope
       },
     ]
   })

@@ -5,6 +5,10 @@ locals {
   # The certificate that is shown to clients that name no host.
   first_host = sort(var.hosts)[0]
 
+  # Names that lead here. Records that are there already, leading elsewhere, are
+  # never overwritten: clients are turned by who means to.
+  names = var.dns ? var.hosts : toset([])
+
   # Each certificate is for one name, so that there is one record to prove it by.
   proofs = { for host in var.hosts : host => one(aws_acm_certificate.this[host].domain_validation_options) }
 }
@@ -56,7 +60,7 @@ resource "aws_lb_listener_certificate" "this" {
 }
 
 resource "aws_route53_record" "ipv4" {
-  for_each = var.hosts
+  for_each = local.names
 
   zone_id = data.aws_route53_zone.this.zone_id
   name    = each.value
@@ -70,7 +74,7 @@ resource "aws_route53_record" "ipv4" {
 }
 
 resource "aws_route53_record" "ipv6" {
-  for_each = var.hosts
+  for_each = local.names
 
   zone_id = data.aws_route53_zone.this.zone_id
   name    = each.value

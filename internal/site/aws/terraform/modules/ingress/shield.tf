@@ -9,6 +9,31 @@ locals {
     "ip-reputation"    = "AWSManagedRulesAmazonIpReputationList"
     "anonymous-ip"     = "AWSManagedRulesAnonymousIpList"
   }
+
+  # Rates by the names of their rules. A list of one path, or of none: all.
+  rates = merge(
+    { for i, limit in var.shield.limits : "limit-${limit.name}" => { priority = 10 + i, rate = limit.rate, paths = [limit.path] } },
+    { for rate in [var.shield.rate] : "rate" => { priority = 1000, rate = rate, paths = [] } if rate > 0 },
+  )
+
+  fronted = length(var.gateways) > 0
+}
+
+# Gateways that stand before the environment. One set may be empty: then it holds
+# nobody, and the conditions below are the same.
+resource "aws_wafv2_ip_set" "gateways" {
+  for_each = local.fronted ? { ipv4 = false, ipv6 = true } : {}
+
+  name               = "${var.prefix}-gateways-${each.key}"
+  description        = "Gateways that say who their clients are."
+  scope              = "REGIONAL"
+  ip_address_version = upper(each.key)
+  addresses          = [for network in var.gateways : network if strcontains(network, ":") == each.value]
+
+  # WAF deletes no set that is still named: the firewall is changed before.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_wafv2_web_acl" "this" {
@@ -20,12 +45,13 @@ resource "aws_wafv2_web_acl" "this" {
     allow {}
   }
 
+  # By the address that a request comes from; those of gateways are left out.
   dynamic "rule" {
-    for_each = { for i, limit in var.shield.limits : i => limit }
+    for_each = local.rates
 
     content {
-      name     = "limit-${rule.value.name}"
-      priority = 10 + rule.key
+      name     = rule.key
+      priority = rule.value.priority
 
       # 429 tells a client that waiting helps; 403 would not.
       action {
@@ -42,24 +68,78 @@ resource "aws_wafv2_web_acl" "this" {
           evaluation_window_sec = var.shield.window
           aggregate_key_type    = "IP"
 
-          scope_down_statement {
-            byte_match_statement {
-              positional_constraint = "STARTS_WITH"
-              search_string         = rule.value.path
+          dynamic "scope_down_statement" {
+            for_each = local.fronted || length(rule.value.paths) > 0 ? [rule.value.paths] : []
 
-              field_to_match {
-                uri_path {}
+            content {
+              # WAF takes no "and" of one statement.
+              dynamic "byte_match_statement" {
+                for_each = local.fronted ? [] : scope_down_statement.value
+
+                content {
+                  positional_constraint = "STARTS_WITH"
+                  search_string         = byte_match_statement.value
+
+                  field_to_match {
+                    uri_path {}
+                  }
+
+                  # /%6Cogin and /./login are /login.
+                  text_transformation {
+                    priority = 0
+                    type     = "URL_DECODE"
+                  }
+
+                  text_transformation {
+                    priority = 1
+                    type     = "NORMALIZE_PATH"
+                  }
+                }
               }
 
-              # /%6Cogin and /./login are /login.
-              text_transformation {
-                priority = 0
-                type     = "URL_DECODE"
-              }
+              dynamic "and_statement" {
+                for_each = local.fronted ? [scope_down_statement.value] : []
 
-              text_transformation {
-                priority = 1
-                type     = "NORMALIZE_PATH"
+                content {
+                  dynamic "statement" {
+                    for_each = aws_wafv2_ip_set.gateways
+
+                    content {
+                      not_statement {
+                        statement {
+                          ip_set_reference_statement {
+                            arn = statement.value.arn
+                          }
+                        }
+                      }
+                    }
+                  }
+
+                  dynamic "statement" {
+                    for_each = and_statement.value
+
+                    content {
+                      byte_match_statement {
+                        positional_constraint = "STARTS_WITH"
+                        search_string         = statement.value
+
+                        field_to_match {
+                          uri_path {}
+                        }
+
+                        text_transformation {
+                          priority = 0
+                          type     = "URL_DECODE"
+                        }
+
+                        text_transformation {
+                          priority = 1
+                          type     = "NORMALIZE_PATH"
+                        }
+                      }
+                    }
+                  }
+                }
               }
             }
           }
@@ -68,18 +148,21 @@ resource "aws_wafv2_web_acl" "this" {
 
       visibility_config {
         cloudwatch_metrics_enabled = true
-        metric_name                = "limit-${rule.value.name}"
+        metric_name                = rule.key
         sampled_requests_enabled   = true
       }
     }
   }
 
+  # The same rates for each client of a gateway, by the address that it says. It
+  # writes that header anew, so no client can say he is another. From everybody
+  # else the header is worth nothing, and is not looked at.
   dynamic "rule" {
-    for_each = var.shield.rate > 0 ? [var.shield.rate] : []
+    for_each = { for name, rate in local.rates : name => rate if local.fronted }
 
     content {
-      name     = "rate"
-      priority = 1000
+      name     = "gateways-${rule.key}"
+      priority = rule.value.priority + 500
 
       action {
         block {
@@ -91,15 +174,79 @@ resource "aws_wafv2_web_acl" "this" {
 
       statement {
         rate_based_statement {
-          limit                 = rule.value
+          limit                 = rule.value.rate
           evaluation_window_sec = var.shield.window
-          aggregate_key_type    = "IP"
+          aggregate_key_type    = "FORWARDED_IP"
+
+          forwarded_ip_config {
+            header_name       = "X-Forwarded-For"
+            fallback_behavior = "NO_MATCH"
+          }
+
+          scope_down_statement {
+            dynamic "or_statement" {
+              for_each = length(rule.value.paths) == 0 ? [aws_wafv2_ip_set.gateways] : []
+
+              content {
+                dynamic "statement" {
+                  for_each = or_statement.value
+
+                  content {
+                    ip_set_reference_statement {
+                      arn = statement.value.arn
+                    }
+                  }
+                }
+              }
+            }
+
+            dynamic "and_statement" {
+              for_each = rule.value.paths
+
+              content {
+                statement {
+                  or_statement {
+                    dynamic "statement" {
+                      for_each = aws_wafv2_ip_set.gateways
+
+                      content {
+                        ip_set_reference_statement {
+                          arn = statement.value.arn
+                        }
+                      }
+                    }
+                  }
+                }
+
+                statement {
+                  byte_match_statement {
+                    positional_constraint = "STARTS_WITH"
+                    search_string         = and_statement.value
+
+                    field_to_match {
+                      uri_path {}
+                    }
+
+                    text_transformation {
+                      priority = 0
+                      type     = "URL_DECODE"
+                    }
+
+                    text_transformation {
+                      priority = 1
+                      type     = "NORMALIZE_PATH"
+                    }
+                  }
+                }
+              }
+            }
+          }
         }
       }
 
       visibility_config {
         cloudwatch_metrics_enabled = true
-        metric_name                = "rate"
+        metric_name                = "gateways-${rule.key}"
         sampled_requests_enabled   = true
       }
     }

@@ -68,6 +68,23 @@ variable "shield" {
   }
 }
 
+variable "gateways" {
+  description = "Public addresses of gateways that send clients' requests here, in CIDR notation. They are believed when they say, in X-Forwarded-For, who a client is."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for network in var.gateways : can(cidrhost(network, 0)) && !endswith(network, "/0")])
+    error_message = "A gateway is an address or a small network in CIDR notation, not everybody."
+  }
+}
+
+variable "dns" {
+  description = "Whether the names of the hosts lead here."
+  type        = bool
+  default     = true
+}
+
 variable "protected" {
   description = "Whether the load balancer is safe from being deleted by mistake, and its logs with it."
   type        = bool

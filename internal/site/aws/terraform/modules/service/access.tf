@@ -6,10 +6,14 @@ locals {
 
   # Known before AWS is asked, unlike the addresses of the secrets.
   has_secrets = length(var.database_secret_arns) > 0 || var.secret_name != null
+
+  # Who may roll out in the environment may hand over roles with this path.
+  path = "/${var.landscape}-instances/${var.environment}/"
 }
 
 resource "aws_iam_role" "this" {
   name                 = var.names.role
+  path                 = local.path
   description          = "Instances of ${var.service} in ${var.environment}."
   permissions_boundary = var.permissions_boundary_arn
 
@@ -27,6 +31,7 @@ resource "aws_iam_role" "this" {
 
 resource "aws_iam_instance_profile" "this" {
   name = var.names.role
+  path = local.path
   role = aws_iam_role.this.name
 
   tags = local.tags

@@ -1,0 +1,49 @@
+# Rendered by godwit: what is written here by hand is lost.
+
+locals {
+  landscape   = "moving"
+  environment = "production"
+  region      = "eu-central-1"
+
+  # What the names of all that there is one of begin with.
+  prefix = "moving-production"
+
+  # What loses data or traffic is refused by AWS itself, and by godwit without --approve.
+  protected = true
+}
+
+# One key for volumes, databases, secrets, logs and alarms.
+module "key" {
+  source = "../../modules/key"
+
+  prefix = local.prefix
+}
+
+# Who is told when something is wrong.
+module "oncall" {
+  source = "../../modules/oncall"
+
+  prefix  = local.prefix
+  emails  = []
+  key_arn = module.key.arn
+}
+
+# The environment's own network: no peering, no path to another environment.
+module "network" {
+  source = "../../modules/network"
+
+  name   = local.prefix
+  region = local.region
+  cidr   = "10.1.0.0/22"
+  zones  = 2
+
+  # Instances have no way to the internet; AWS is reached through endpoints.
+  nat = "none"
+
+  endpoints                  = ["autoscaling", "logs", "monitoring", "secretsmanager"]
+  endpoint_security_group_id = aws_security_group.endpoints.id
+  database_peers             = ["192.168.10.0/24"]
+
+  permissions_boundary_arn = module.access.boundary_arn
+  key_arn                  = module.key.arn
+}
