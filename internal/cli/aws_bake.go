@@ -8,13 +8,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"godwit/internal/api"
-	"godwit/internal/cloud"
 )
 
 func newAWSBake(a *onAWS) *cobra.Command {
-	var dir, shell string
-	var from []string
-	var o cloud.BakeOptions
+	var dir, image, shell string
+	var builder builderFlags
 	c := &cobra.Command{
 		Use:   "bake SERVICE",
 		Short: "Make the machine image (AMI) of a service from its OCI image",
@@ -29,14 +27,12 @@ The builder is reached through Systems Manager, with no open port, unless
   godwit aws bake till --image images/till --from 203.0.113.7/32`,
 		Args:              arguments(1, 1),
 		ValidArgsFunction: a.complete(serviceNames),
-		RunE: func(c *cobra.Command, args []string) (err error) {
-			for _, f := range from {
-				p, err := netip.ParsePrefix(f)
-				if err != nil {
-					return api.Fail(api.Usage, "--from %s is no network in CIDR notation: write for instance 203.0.113.7/32", f)
-				}
-				o.From = append(o.From, p)
+		RunE: func(c *cobra.Command, args []string) error {
+			o, err := builder.options()
+			if err != nil {
+				return err
 			}
+			o.Image = image
 			if shell != "" {
 				if o.Shell, err = netip.ParseAddrPort(shell); err != nil {
 					return api.Fail(api.Usage, "--emulator-shell %s is no address and port", shell)
@@ -61,15 +57,8 @@ The builder is reached through Systems Manager, with no open port, unless
 	}
 	f := c.Flags()
 	f.StringVar(&dir, "dir", ".", "directory of the landscape")
-	f.StringVar(&o.Image, "image", "", "OCI layout directory or archive to bake instead of the declared one")
-	f.StringVar(&o.Instance, "instance", "", "instance type of the builder (default a small one)")
-	f.StringVar(&o.Subnet, "subnet", "", "subnet of the builder (default the account's default network)")
-	f.StringVar(&o.SecurityGroup, "security-group", "", "security group of the builder that lets port 22 in from here")
-	f.StringArrayVar(&from, "from", nil, "network that a temporary security group lets in on port 22")
-	f.StringVar(&o.Profile, "instance-profile", "", "instance profile of the builder")
-	f.StringVar(&o.Key, "kms-key", "", "KMS key that encrypts the image (default the account's)")
-	f.StringVar(&o.Base, "base", "", "id of the AMI to start from (default the newest Amazon Linux 2023)")
-	f.BoolVar(&o.Force, "force", false, "bake again what was baked already: for a newer base")
+	f.StringVar(&image, "image", "", "OCI layout directory or archive to bake instead of the declared one")
+	builder.add(f, "")
 	f.StringVar(&shell, "emulator-shell", "", "with --endpoint: address of an sshd on this machine that plays the builder")
 	return c
 }

@@ -79,7 +79,7 @@ Exit status: 0 done, 1 failed, 3 the release was refused.`,
 
 // ended is how a rollout ended, in words.
 func ended(r api.Rollout) string {
-	if r.Outcome == "unchanged" {
+	if r.Outcome == api.RolloutUnchanged {
 		return fmt.Sprintf("release %d is live already, nothing to change", r.To)
 	}
 	text := fmt.Sprintf("release %d -> %d: %s", r.From, r.To, r.Outcome)
@@ -101,7 +101,7 @@ func (g *globals) rollouts(rollouts []api.Rollout, err error) error {
 	})
 	for _, r := range rollouts {
 		switch r.Outcome {
-		case "refused":
+		case api.RolloutRefused:
 			return &reported{api.Fail(api.Refused, "release %d of %s was refused: %s", r.To, r.Service, r.Reason)}
 		case "undone", "stuck":
 			return &reported{api.Fail(api.Failed, "rollout of %s: %s: %s", r.Service, r.Outcome, r.Reason)}

@@ -31,7 +31,7 @@ runs the same ones there. What is done of a run is never done again.`,
 		Args: onlyCommands,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newPipelineRun(g), newPipelineList(g), newPipelineShow(g), newPipelineLogs(g), newPipelineApprove(g),
+	c.AddCommand(newPipelineRun(g), newPipelineList(g), newPipelineShow(g), newPipelineLogs(g), newPipelineApprove(g), newPipelinePrune(g),
 		newPipelineStage(g), newPipelineWork(g), newPipelineRender(g))
 	return c
 }
@@ -149,5 +149,6 @@ func newPipelineWork(g *globals) *cobra.Command {
 	c.Flags().IntVar(&job.Position, "position", 0, "position of the stage")
 	c.Flags().StringVar(&job.Service, "service", "", "the service, where the stage is about services")
 	c.Flags().IntVar(&job.Attempt, "attempt", 0, "number of the attempt")
+	c.Flags().StringArrayVar(&job.Bake, "bake", nil, "further argument of a bake")
 	return c
 }

@@ -27,22 +27,30 @@ func newPipelineRender(g *globals) *cobra.Command {
 func newPipelineJenkins(g *globals) *cobra.Command {
 	var o pipeline.Jenkins
 	var out string
+	var builder builderFlags
 	c := &cobra.Command{
 		Use:   "jenkins [NAME] [DIR]",
 		Short: "Write a pipeline as a declarative Jenkinsfile",
 		Long: `Writes a Jenkinsfile whose stages call godwit pipeline stage: the same work as godwit
 pipeline run does here. Jenkins takes credentials from its own store; which ones, the
-file's head says. The same landscape gives the same bytes.`,
+file's head says. The same landscape and flags give the same bytes. What begins with
+--bake is passed on to godwit aws bake.`,
 		Example: `  godwit pipeline render jenkins till examples/bistro --out Jenkinsfile
-  godwit pipeline render jenkins --site aws --submitter ops --no-keys`,
+  godwit pipeline render jenkins --site aws --submitter ops --no-keys --bake-from 203.0.113.7/32`,
 		Args: arguments(0, 2),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			name, dir := nameAndDir(args)
 			d, err := readPipeline(name, dir)
 			if err != nil {
 				return err
 			}
 			if o.Dir, err = inRepository(d.dir); err != nil {
+				return err
+			}
+			if c.Flags().Changed("keep") && o.Keep < 1 {
+				return api.Fail(api.Usage, "--keep %d: at least one ended run stays", o.Keep)
+			}
+			if o.Bake, err = builder.args(bakes); err != nil {
 				return err
 			}
 			text, err := pipeline.RenderJenkins(d.landscape, d.pipeline, o)
@@ -62,6 +70,8 @@ file's head says. The same landscape gives the same bytes.`,
 	c.Flags().StringVar(&o.Site, "site", "local", `where to deploy, "local" or "aws"`)
 	c.Flags().StringVar(&o.Agent, "agent", "godwit", "label of the machine that has godwit")
 	c.Flags().StringVar(&o.Submitter, "submitter", "", "who may approve: Jenkins users and groups, with commas between")
+	c.Flags().IntVar(&o.Keep, "keep", 0, fmt.Sprintf("so many builds, and ended runs on the machine, stay (default %d)", pipeline.Keep))
+	builder.add(c.Flags(), bakes)
 	c.Flags().BoolVar(&o.NoKeys, "no-keys", false, "the machine has an AWS role of its own: Jenkins holds no keys")
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"godwit/internal/api"
 	"godwit/internal/pipeline"
@@ -17,6 +18,18 @@ import (
 type pipelineOptions struct {
 	resume, site, run, dir, service, approvedBy string
 	approve, wait                               bool
+	keep                                        int
+	builder                                     builderFlags
+}
+
+// bakes is before the names of flags that a pipeline passes on to its bake.
+const bakes = "bake-"
+
+// add declares what beginning a run takes, all at once or stage by stage.
+func (o *pipelineOptions) add(f *pflag.FlagSet) {
+	f.StringVar(&o.site, "site", "local", `where to deploy, "local" or "aws"`)
+	f.IntVar(&o.keep, "keep", pipeline.Keep, "when a run begins, so many of the pipeline's ended ones stay")
+	o.builder.add(f, bakes)
 }
 
 func newPipelineRun(g *globals) *cobra.Command {
@@ -32,16 +45,19 @@ to them; Ctrl-C ends them. What is done is not done again. An approval is asked 
 a terminal, and may be given from elsewhere with godwit pipeline approve.
 
 Exit status: 0 done; 1 a stage failed; 2 it waits for an approval that nobody here
-can give; 3 a rollout was refused, or the approval denied.`,
+can give; 3 a rollout was refused, or the approval denied.
+
+What begins with --bake is passed on to godwit aws bake. Old runs are removed when
+one begins, as godwit pipeline prune does.`,
 		Example: `  godwit pipeline run till examples/bistro
-  godwit pipeline run --site aws --approve
+  godwit pipeline run --site aws --approve --bake-from 203.0.113.7/32
   godwit pipeline run --resume till-20270101-120000-a1b2c3`,
 		Args: arguments(0, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			if o.resume != "" && (len(args) > 0 || c.Flags().Changed("site")) {
-				return usage(c, errors.New("--resume goes on with a run as it was begun: leave out NAME, DIR and --site"))
+			if o.resume != "" && (len(args) > 0 || c.Flags().Changed("site") || c.Flags().Changed("keep")) {
+				return usage(c, errors.New("--resume goes on with a run as it was begun: leave out NAME, DIR, --site and --keep"))
 			}
-			r, err := g.pipelineRun(args, o)
+			r, err := g.pipelineRun(c.Context(), args, o)
 			if err != nil {
 				return pipelineFailure(err)
 			}
@@ -50,21 +66,21 @@ can give; 3 a rollout was refused, or the approval denied.`,
 		},
 	}
 	c.Flags().StringVar(&o.resume, "resume", "", "go on with this run")
-	c.Flags().StringVar(&o.site, "site", "local", `where to deploy, "local" or "aws"`)
+	o.add(c.Flags())
 	c.Flags().BoolVar(&o.approve, "approve", false, "give every approval beforehand")
 	c.Flags().BoolVar(&o.wait, "wait", false, "wait for approvals from elsewhere, also without a terminal")
 	return c
 }
 
 // pipelineRun is the run to go on with, or a new one.
-func (g *globals) pipelineRun(args []string, o pipelineOptions) (*pipeline.Run, error) {
+func (g *globals) pipelineRun(ctx context.Context, args []string, o pipelineOptions) (*pipeline.Run, error) {
 	if o.resume == "" {
 		name, dir := nameAndDir(args)
 		d, err := readPipeline(name, dir)
 		if err != nil {
 			return nil, err
 		}
-		return g.begin(d, "", o.site)
+		return g.begin(ctx, d, o)
 	}
 	r, err := g.runs().Get(o.resume)
 	if err != nil {
@@ -74,12 +90,45 @@ func (g *globals) pipelineRun(args []string, o pipelineOptions) (*pipeline.Run, 
 	if err != nil {
 		return nil, err
 	}
-	return r, r.Same(d.digest)
+	if err := r.Same(d.digest); err != nil {
+		return nil, err
+	}
+	return r, o.rebake(r)
 }
 
-func (g *globals) begin(d declaredPipeline, id, site string) (*pipeline.Run, error) {
-	return g.runs().Begin(pipeline.Plan{ID: id, Landscape: d.landscape, Pipeline: d.pipeline, Dir: d.dir, Digest: d.digest,
-		Site: site, By: whoami()}, time.Now())
+// begin writes down a new run, and removes old ones. With an id that there is
+// already it fails with pipeline.ErrExists, and removes none.
+func (g *globals) begin(ctx context.Context, d declaredPipeline, o pipelineOptions) (*pipeline.Run, error) {
+	if o.keep < 1 {
+		return nil, api.Fail(api.Usage, "--keep %d: at least one ended run stays", o.keep)
+	}
+	bake, err := o.builder.args("")
+	if err != nil {
+		return nil, err
+	}
+	r, err := g.runs().Begin(pipeline.Plan{ID: o.run, Landscape: d.landscape, Pipeline: d.pipeline, Dir: d.dir, Digest: d.digest,
+		Site: o.site, Bake: bake, By: whoami()}, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	pruned, err := g.runs().Prune(ctx, pipeline.Prune{Keep: o.keep, Of: r})
+	if n := len(pruned.Removed); n > 0 {
+		g.view.note("%s removed: the newest %d stay (--keep)", count(n, "old run"), o.keep)
+	}
+	if err != nil { // no reason not to run
+		g.view.note("%s old runs are not all removed: %v", g.view.paint(yellow, "!"), err)
+	}
+	return r, nil
+}
+
+// rebake lets a run that goes on bake as is said now, if it is.
+func (o *pipelineOptions) rebake(r *pipeline.Run) error {
+	bake, err := o.builder.args("")
+	if err != nil || len(bake) == 0 {
+		return err
+	}
+	r.Bake = bake
+	return pipeline.CheckBake(r.Site, bake)
 }
 
 // drive shows what run does, and how it ended.
@@ -125,7 +174,7 @@ agent, a restarted Jenkins) it attaches, shows the log, and waits for the end.`,
 			if o.run == "" {
 				return usage(c, errors.New(`--run is missing: a name for the run, such as "$BUILD_TAG"`))
 			}
-			r, err := g.stageRun(args[0], o)
+			r, err := g.stageRun(c.Context(), args[0], o)
 			if err != nil {
 				return pipelineFailure(err)
 			}
@@ -137,7 +186,7 @@ agent, a restarted Jenkins) it attaches, shows the log, and waits for the end.`,
 	c.Flags().StringVar(&o.dir, "dir", o.dir, "directory of the landscape")
 	c.Flags().StringVar(&o.service, "service", "", "only this service")
 	c.Flags().StringVar(&o.run, "run", "", "name of the run")
-	c.Flags().StringVar(&o.site, "site", "local", `where to deploy, "local" or "aws"`)
+	o.add(c.Flags())
 	c.Flags().StringVar(&o.approvedBy, "approved-by", "", "who has approved, when the stage is an approval")
 	c.Flags().BoolVar(&o.wait, "wait", false, "when the stage is an approval, wait for it from elsewhere")
 	return c
@@ -152,12 +201,12 @@ func (o pipelineOptions) decision() *pipeline.Decision {
 
 // stageRun begins the run of that name, or finds it: parallel branches of Jenkins
 // call at the same time.
-func (g *globals) stageRun(name string, o pipelineOptions) (*pipeline.Run, error) {
+func (g *globals) stageRun(ctx context.Context, name string, o pipelineOptions) (*pipeline.Run, error) {
 	d, err := readPipeline(name, o.dir)
 	if err != nil {
 		return nil, err
 	}
-	r, err := g.begin(d, o.run, o.site)
+	r, err := g.begin(ctx, d, o)
 	if !errors.Is(err, pipeline.ErrExists) {
 		return r, err
 	}
@@ -171,7 +220,7 @@ func (g *globals) stageRun(name string, o pipelineOptions) (*pipeline.Run, error
 		return nil, err
 	}
 	r.Dir = d.dir // Jenkins may have checked out elsewhere this time
-	return r, nil
+	return r, o.rebake(r)
 }
 
 func newPipelineApprove(g *globals) *cobra.Command {

@@ -19,28 +19,23 @@ import (
 func newPipelineList(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
-		Short:   "List the runs of this state directory",
+		Short:   "List the runs of this state directory, oldest first",
 		Example: "  godwit pipeline list --json",
 		Args:    arguments(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			runs, err := g.runs().All()
+			states, damaged, err := g.runs().States()
 			if err != nil {
 				return err
 			}
-			states := []pipeline.State{}
-			for _, r := range runs {
-				s, err := r.State()
-				if err != nil {
-					return err
-				}
-				states = append(states, s)
-			}
-			return g.view.result(map[string]any{"runs": states}, func(w io.Writer) {
-				if len(states) == 0 {
+			return g.view.result(map[string]any{"runs": states, "damaged": damaged}, func(w io.Writer) {
+				if len(states)+len(damaged) == 0 {
 					fmt.Fprintln(w, "no run yet")
 				}
 				for _, s := range states {
 					fmt.Fprintf(w, "%-40s %-11s %s %s, %s\n", s.ID, s.Status, s.Started.Local().Format(time.DateTime), s.Pipeline, s.Site)
+				}
+				for _, d := range damaged {
+					fmt.Fprintf(w, "%-40s %s %s\n  %s\n", d.ID, g.view.paint(red, fmt.Sprintf("%-11s", "damaged")), d.Reason, d.Mend)
 				}
 			})
 		},

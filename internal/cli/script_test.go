@@ -117,7 +117,8 @@ func command(ts *testscript.TestScript, args []string) *exec.Cmd {
 		cmd.Path, cmd.Err = binary, nil
 	}
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "GODWIT_STATE", "GOCACHE", "HOME", "XDG_CACHE_HOME", "CI"} {
+	for _, name := range []string{"PATH", "GODWIT_STATE", "GOCACHE", "HOME", "XDG_CACHE_HOME", "CI", "TILL_URL", "DATABASE",
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	return cmd

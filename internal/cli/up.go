@@ -48,7 +48,7 @@ Ctrl-C during the first up removes everything again.`,
 		Example: `  godwit up examples/bistro
   godwit up --listen 127.0.0.1:9000 examples/bistro
   godwit up --isolation=none            # where namespaces are impossible: NO isolation
-  AWS_PROFILE=bistro godwit up --site aws --listen 0.0.0.0:80 --ca global-bundle.pem`,
+  godwit up --site aws --listen 0.0.0.0:80 --ca global-bundle.pem`,
 		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.dir = directory(args)

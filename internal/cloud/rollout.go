@@ -3,7 +3,6 @@ package cloud
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,12 +12,6 @@ import (
 	"godwit/internal/landscape"
 	"godwit/internal/plan"
 	"godwit/internal/rollout"
-)
-
-// How rollouts end, besides how their journal says they did.
-const (
-	outcomeUnchanged = "unchanged"
-	outcomeRefused   = "refused"
 )
 
 // Watch is how long a release is judged when nobody says: load balancers count
@@ -83,7 +76,7 @@ func (c *Cloud) Resume(ctx context.Context, service, environment string) ([]api.
 			return err
 		})
 		all = append(all, ended...)
-		return api.Rollout{Outcome: outcomeUnchanged}, err
+		return api.Rollout{Outcome: api.RolloutUnchanged}, err
 	})
 	return all, err
 }
@@ -101,7 +94,7 @@ func (c *Cloud) each(ctx context.Context, environment string, do func(landscape.
 			return all, fail(err)
 		}
 		all = append(all, r)
-		if r.Outcome != string(journal.Done) && r.Outcome != outcomeUnchanged {
+		if !r.Fine() {
 			break
 		}
 	}
@@ -126,7 +119,7 @@ func (c *Cloud) rollout(ctx context.Context, environment, service string, watch 
 			return err
 		}
 		if live.Number > 0 && plan.Same(release, live) {
-			ended = api.Rollout{Environment: environment, Service: service, From: live.Number, To: live.Number, Outcome: outcomeUnchanged}
+			ended = api.UnchangedRollout(environment, service, live)
 			w.markEnv(ctx, live)
 			return nil
 		}
@@ -150,24 +143,6 @@ func (c *Cloud) live(ctx context.Context, environment, service string) (fleet.Re
 		return fleet.Release{}, err
 	}
 	return plan.LiveOf(o.Fleets, service), nil
-}
-
-// ended says how a run came out. Being refused or undone is an outcome, not an
-// error; of the rest the resumed run is told.
-func ended(p rollout.Plan, outcome journal.Outcome, cause error) (api.Rollout, error) {
-	r := api.Rollout{Environment: p.Environment, Service: p.Service, From: p.From.Number, To: p.To.Number,
-		Outcome: string(outcome.Status), Steps: outcome.Steps}
-	var refused *rollout.RefusedError
-	switch {
-	case cause == nil:
-	case outcome.Status == "", errors.Is(cause, journal.ErrTaken):
-		return r, cause // nothing was begun, or another works on
-	case errors.As(cause, &refused) && outcome.Status == journal.Undone:
-		r.Outcome, r.Reason = outcomeRefused, refused.Reason
-	default:
-		r.Reason = cause.Error()
-	}
-	return r, nil
 }
 
 func planOf(payload json.RawMessage) (rollout.Plan, error) {

@@ -91,7 +91,7 @@ func (w *work) run(ctx context.Context, p rollout.Plan) (api.Rollout, error) {
 	run := journal.Run{ID: fmt.Sprintf("rollout-%s-%s-%d", p.Environment, p.Service, p.To.Number),
 		Kind: rollout.Kind, Subject: w.subject(), Payload: payload}
 	outcome, err := w.journal.Run(ctx, run, rollout.Steps(w.site, p), w.Sink.Steps(w.subject()))
-	return ended(p, outcome, err)
+	return api.EndedRollout(p, outcome, err)
 }
 
 // resume ends what another began: forward when it had begun to drain the old
@@ -109,7 +109,7 @@ func (w *work) resume(ctx context.Context) ([]api.Rollout, error) {
 		}
 		w.Sink.Note(w.subject(), "resume", fmt.Sprintf("the rollout of release %d was not ended by its process", p.To.Number))
 		outcome, err := w.journal.Resume(ctx, run, rollout.Steps(w.site, p), w.Sink.Steps(w.subject()))
-		r, err := ended(p, outcome, err)
+		r, err := api.EndedRollout(p, outcome, err)
 		all = append(all, r)
 		if err != nil || outcome.Status == journal.Stuck {
 			return all, errors.Join(err, api.Fail(api.Failed, "%s: the rollout of release %d can neither be finished nor undone now: %s", w.subject(), p.To.Number, r.Reason))

@@ -70,9 +70,9 @@ func (e *Engine) rolloutAll(ctx context.Context, w *world, environment string, p
 		switch {
 		case err != nil:
 			return fmt.Errorf("%s/%s: %w", environment, s.Name, err)
-		case r.Outcome == outcomeRefused:
+		case r.Outcome == api.RolloutRefused:
 			return api.Fail(api.Refused, "release %d of %s/%s was refused: %s", r.To, environment, s.Name, r.Reason)
-		case !fine(r):
+		case !r.Fine():
 			return api.Fail(api.Failed, "rollout of %s/%s is %s: %s", environment, s.Name, r.Outcome, r.Reason)
 		}
 	}

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -15,15 +14,6 @@ import (
 	"godwit/internal/rollout"
 	"godwit/internal/store"
 )
-
-const (
-	outcomeDone      = "done"
-	outcomeUnchanged = "unchanged"
-	outcomeRefused   = "refused"
-)
-
-// fine: the release that was to serve serves.
-func fine(r api.Rollout) bool { return r.Outcome == outcomeDone || r.Outcome == outcomeUnchanged }
 
 // Deploy rolls out a new release of a service, environment by environment in
 // the order they are declared; the first that is not done ends it.
@@ -81,7 +71,7 @@ func (e *Engine) previous(ctx context.Context, environment, service string, live
 		return 0, err
 	}
 	for i := len(deployments) - 1; i >= 0; i-- {
-		if d := deployments[i]; d.Outcome == outcomeDone && d.Release != live.Number {
+		if d := deployments[i]; d.Outcome == api.RolloutDone && d.Release != live.Number {
 			return d.Release, nil
 		}
 	}
@@ -128,7 +118,7 @@ func (e *Engine) inEnvironments(ctx context.Context, operation, service, environ
 			return rollouts, fmt.Errorf("%s/%s: %w", env.Name, service, err)
 		}
 		rollouts = append(rollouts, r)
-		if !fine(r) {
+		if !r.Fine() {
 			break
 		}
 	}
@@ -168,7 +158,7 @@ func (e *Engine) live(ctx context.Context, w *world, environment, service string
 // rolloutRelease numbers a release and runs the steps of its rollout.
 func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.Release, sink api.Sink) (api.Rollout, error) {
 	if live.Number > 0 && plan.Same(next, live) {
-		return api.Rollout{Environment: next.Environment, Service: next.Service, From: live.Number, To: live.Number, Outcome: outcomeUnchanged}, nil
+		return api.UnchangedRollout(next.Environment, next.Service, live), nil
 	}
 	next.CreatedAt = time.Now().UTC()
 	next, err := e.store.AddRelease(ctx, next)
@@ -192,23 +182,16 @@ func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.
 	return e.rolloutEnded(ctx, p, seen.traffic, outcome, err)
 }
 
-// rolloutEnded writes down how a rollout ended. Being refused or undone is an
-// outcome, not an error; nothing else runs then.
+// rolloutEnded writes down how a rollout ended, unless none was begun.
 func (e *Engine) rolloutEnded(ctx context.Context, p rollout.Plan, seen fleet.Traffic, outcome journal.Outcome, cause error) (api.Rollout, error) {
-	r := api.Rollout{Environment: p.To.Environment, Service: p.To.Service, From: p.From.Number, To: p.To.Number,
-		Outcome: string(outcome.Status), Steps: outcome.Steps, Shielded: seen.Shielded, Failed: seen.Errors - min(seen.Errors, seen.Shielded)}
-	var refused *rollout.RefusedError
-	switch {
-	case cause == nil:
-	case errors.As(cause, &refused) && outcome.Status == journal.Undone:
-		r.Outcome, r.Reason = outcomeRefused, e.secrets.conceal(refused.Reason)
-	case outcome.Status == "":
-		return r, cause // nothing was begun
-	default:
-		r.Reason = e.secrets.conceal(cause.Error())
+	r, err := api.EndedRollout(p, outcome, cause)
+	r.Shielded, r.Failed = seen.Shielded, seen.Errors-min(seen.Errors, seen.Shielded)
+	if err != nil {
+		return r, err
 	}
+	r.Reason = e.secrets.conceal(r.Reason)
 	// The caller may be gone; the history is not.
-	err := e.store.AddDeployment(context.WithoutCancel(ctx), store.Deployment{Environment: r.Environment, Service: r.Service, Release: r.To, At: time.Now().UTC(), Outcome: r.Outcome})
+	err = e.store.AddDeployment(context.WithoutCancel(ctx), store.Deployment{Environment: r.Environment, Service: r.Service, Release: r.To, At: time.Now().UTC(), Outcome: r.Outcome})
 	return r, err
 }
 

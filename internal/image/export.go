@@ -9,6 +9,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"godwit/internal/lockfile"
 )
 
 // Export writes an image as an OCI layout directory to path, which must not
@@ -21,7 +23,7 @@ func (s *Store) Export(ctx context.Context, digest, path string) error {
 }
 
 func (s *Store) export(ctx context.Context, digest, path string) (err error) {
-	unlock, err := s.lock(ctx, "lock", true)
+	unlock, err := s.lock(ctx, "lock", lockfile.Shared)
 	if err != nil {
 		return err
 	}

@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/gofrs/flock"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"godwit/internal/lockfile"
 )
 
 // Store is a directory of images. Its methods may be called concurrently, also
@@ -24,9 +24,6 @@ type Store struct {
 	dir    string
 	limits limits
 }
-
-// lockRetry is how often a lock that another process holds is tried again.
-const lockRetry = 10 * time.Millisecond
 
 // Open opens the store in dir, which is made when it is not there. Ids other
 // than the caller's must be able to enter dir for instances to run from it.
@@ -82,7 +79,7 @@ func (s *Store) List(ctx context.Context) ([]string, error) {
 // removed. It waits for running imports, builds and unpacks. An image whose
 // instances still run must be kept, and so must one that was just built.
 func (s *Store) Prune(ctx context.Context, keep func(digest string) bool) ([]string, error) {
-	unlock, err := s.lock(ctx, "lock", false)
+	unlock, err := s.lock(ctx, "lock", lockfile.Alone)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +141,7 @@ func (s *Store) emptyTmp() error {
 // work gives fn a private directory of its own below tmp, and keeps Prune away
 // meanwhile. Whatever fn leaves there is removed.
 func (s *Store) work(ctx context.Context, fn func(tmp string) error) (err error) {
-	unlock, err := s.lock(ctx, "lock", true)
+	unlock, err := s.lock(ctx, "lock", lockfile.Shared)
 	if err != nil {
 		return err
 	}
@@ -158,17 +155,12 @@ func (s *Store) work(ctx context.Context, fn func(tmp string) error) (err error)
 }
 
 // lock waits for a lock among processes and goroutines.
-func (s *Store) lock(ctx context.Context, name string, shared bool) (unlock func(), err error) {
-	l := flock.New(filepath.Join(s.dir, name))
-	if shared {
-		_, err = l.TryRLockContext(ctx, lockRetry)
-	} else {
-		_, err = l.TryLockContext(ctx, lockRetry)
-	}
+func (s *Store) lock(ctx context.Context, name string, kind lockfile.Kind) (unlock func(), err error) {
+	l, err := lockfile.Wait(ctx, filepath.Join(s.dir, name), kind)
 	if err != nil {
-		return nil, fmt.Errorf("lock image store %s: %w", s.dir, err)
+		return nil, fmt.Errorf("image store: %w", err)
 	}
-	return func() { _ = l.Close() }, nil
+	return func() { _ = l.Unlock() }, nil
 }
 
 // commit moves a finished directory to its place, durably. When another process

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"godwit/internal/lockfile"
 )
 
 // Unpack makes the root file system of an image, once; later calls return the
@@ -55,7 +57,7 @@ func runnable(digest, rootfs string, c v1.Config) Image {
 // ensureRootfs unpacks unless that was done; of several that want it at once,
 // one works and the others wait.
 func (s *Store) ensureRootfs(ctx context.Context, src *layout, hex, tmp string, m *v1.Manifest, c *v1.ConfigFile) error {
-	unlock, err := s.lock(ctx, hex+".lock", false)
+	unlock, err := s.lock(ctx, hex+".lock", lockfile.Alone)
 	if err != nil {
 		return err
 	}

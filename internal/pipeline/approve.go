@@ -28,7 +28,7 @@ type question struct {
 }
 
 func (r *Run) question(u Unit) (q question, asked bool, err error) {
-	asked, err = load(r.unitFile(u, "question.json"), &q)
+	asked, err = r.load(u, "question.json", &q)
 	return q, asked, err
 }
 
@@ -80,7 +80,7 @@ func (d Decision) word() string {
 }
 
 func (r *Run) decision(u Unit) (d Decision, made bool, err error) {
-	made, err = load(r.unitFile(u, "decision.json"), &d)
+	made, err = r.load(u, "decision.json", &d)
 	return d, made, err
 }
 

@@ -113,8 +113,12 @@ func (r *Run) hire(u Unit, number int) (*hireling, error) {
 		return nil, err
 	}
 	defer complaints.Close()
-	cmd := exec.Command(program, "pipeline", "work", "--state", r.runs.state, "--run", r.ID, "--dir", r.Dir,
-		"--position", strconv.Itoa(u.Stage), "--service", u.Service, "--attempt", strconv.Itoa(number))
+	args := []string{"pipeline", "work", "--state", r.runs.state, "--run", r.ID, "--dir", r.Dir,
+		"--position", strconv.Itoa(u.Stage), "--service", u.Service, "--attempt", strconv.Itoa(number)}
+	for _, arg := range r.Bake {
+		args = append(args, "--bake", arg)
+	}
+	cmd := exec.Command(program, args...)
 	cmd.Dir, cmd.Stderr, cmd.SysProcAttr = r.dir, complaints, leads()
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -187,7 +191,7 @@ func (r *Run) follow(ctx context.Context, u Unit, own *hireling, watch Watch) er
 			end(lock, true)
 		case !told.IsZero() && time.Since(told) > patience:
 			end(lock, false)
-			sweep(a.Worker, r.mark(u))
+			sweep(context.WithoutCancel(ctx), a.Worker, r.mark(u))
 		}
 		if told.IsZero() {
 			pause(ctx, look/2)

@@ -34,7 +34,7 @@ func (r *Run) command(u Unit) (c command, skip string, err error) {
 	case s.Bake && !place.bakes:
 		return c, fmt.Sprintf("site %s runs the images themselves: there is nothing to bake", r.Site), nil
 	case s.Bake:
-		c.args = []string{"aws", "bake", u.Service, "--dir", r.Dir, "--image", image}
+		c.args = append([]string{"aws", "bake", u.Service, "--dir", r.Dir, "--image", image}, r.Bake...)
 	case s.Deploy != "":
 		c.args = append(slices.Clone(place.deploy), u.Service, "--env", s.Deploy, "--image", image)
 		if place.bakes {

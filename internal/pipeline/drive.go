@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"godwit/internal/landscape"
+	"godwit/internal/lockfile"
 )
 
 // Moment is what an Event tells of.
@@ -47,9 +47,9 @@ type Drive struct {
 // Drive runs all stages that are not done. What it returns is *Failure, *Waiting,
 // ErrBusy, or how ctx ended.
 func (r *Run) Drive(ctx context.Context, d Drive) error {
-	release, err := r.claim(false)
+	release, err := r.claim(ctx, lockfile.Alone)
 	if err != nil {
-		return err
+		return r.early(ctx, err)
 	}
 	defer release()
 	for i := range r.Pipeline.Stages {
@@ -83,9 +83,9 @@ func (r *Run) Stage(ctx context.Context, name, service string, approval *Decisio
 			return fmt.Errorf("%w: stage %q comes after %q, which run %s has not done here, on %s", ErrUsage, name, r.Pipeline.Stages[before].Name, r.ID, r.Machine)
 		}
 	}
-	release, err := r.claim(true)
+	release, err := r.claim(ctx, lockfile.Shared)
 	if err != nil {
-		return err
+		return r.early(ctx, err)
 	}
 	defer release()
 	if approval != nil && r.Pipeline.Stages[i].Approve != "" {
@@ -94,30 +94,6 @@ func (r *Run) Stage(ctx context.Context, name, service string, approval *Decisio
 		}
 	}
 	return r.stage(ctx, i, all, d)
-}
-
-// claim makes sure that nobody else drives the pipeline here.
-func (r *Run) claim(shared bool) (release func() error, err error) {
-	if machine, err := os.Hostname(); err != nil || machine != r.Machine {
-		return nil, errors.Join(err, fmt.Errorf("%w: run %s has its images and logs on %s, this is %s: go on there", ErrUsage, r.ID, r.Machine, machine))
-	}
-	release, err = claim(r.lockPath(), r.ID, shared)
-	if errors.Is(err, ErrBusy) {
-		return nil, fmt.Errorf("%w; follow it with godwit pipeline show, or when its runner is dead, go on with godwit pipeline run --resume ID", err)
-	}
-	if err != nil || shared {
-		return release, err
-	}
-	others, err := r.siblings()
-	for _, o := range others {
-		if err == nil && o.alive() {
-			err = fmt.Errorf("%w: %s, though its runner is gone; attach to it with godwit pipeline run --resume %s", ErrBusy, o.ID, o.ID)
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, release())
-	}
-	return release, nil
 }
 
 // stageDone says that a stage needs nothing more. One that this site skips never does.
@@ -168,6 +144,14 @@ func (r *Run) stage(ctx context.Context, i int, all []Unit, d Drive) error {
 		return err
 	}
 	return r.verdict(s.Name, results)
+}
+
+// early is the error of a run that did not come to its first stage.
+func (r *Run) early(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("interrupted before it did anything: %w; go on with godwit pipeline run --resume %s", ctx.Err(), r.ID)
 }
 
 func (r *Run) interrupted(stage string, err error) error {

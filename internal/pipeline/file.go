@@ -61,7 +61,7 @@ func load(path string, v any) (bool, error) {
 		err = json.Unmarshal(text, v)
 	}
 	if err != nil {
-		return false, fmt.Errorf("reading %s: %w; godwit writes it whole, so somebody else changed it: move the run's directory away", path, err)
+		return false, fmt.Errorf("reading %s: %w", path, err)
 	}
 	return true, nil
 }

@@ -1,8 +1,10 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,9 +15,11 @@ import (
 type Jenkins struct {
 	Dir       string // of the landscape, from the root of the repository
 	Site      string
-	Agent     string // label of the machine that has godwit
-	Submitter string // who may approve: Jenkins users and groups, with commas between; "": everybody who may build
-	NoKeys    bool   // the agent has a role of its own, so the site's keys are not asked of Jenkins
+	Agent     string   // label of the machine that has godwit
+	Submitter string   // who may approve: Jenkins users and groups, with commas between; "": everybody who may build
+	NoKeys    bool     // the agent has a role of its own, so the site's keys are not asked of Jenkins
+	Bake      []string // further arguments of godwit pipeline stage where it bakes
+	Keep      int      // so many builds and ended runs stay; 0: as many as godwit keeps by itself
 }
 
 // grace is what Jenkins waits longer than godwit, whose message is the better one.
@@ -36,6 +40,9 @@ type jenkinsfile struct {
 // RenderJenkins writes a declarative Jenkinsfile that calls godwit for each unit.
 // The same input gives the same bytes.
 func RenderJenkins(l *landscape.Landscape, p landscape.Pipeline, options Jenkins) ([]byte, error) {
+	if err := CheckBake(options.Site, options.Bake); err != nil {
+		return nil, err
+	}
 	place, err := siteOf(options.Site)
 	if err != nil {
 		return nil, err
@@ -93,7 +100,8 @@ func (j *jenkinsfile) options() {
 	j.block("options", func() {
 		j.line("disableConcurrentBuilds()")
 		j.line("timestamps()")
-		j.line("buildDiscarder(logRotator(numToKeepStr: '50', artifactNumToKeepStr: '50'))")
+		keep := cmp.Or(j.Keep, Keep)
+		j.line("buildDiscarder(logRotator(numToKeepStr: '%d', artifactNumToKeepStr: '%d'))", keep, keep)
 		j.line("durabilityHint('MAX_SURVIVABILITY')")
 		j.line("skipDefaultCheckout()")
 	})
@@ -247,12 +255,21 @@ func (j *jenkinsfile) unit(s landscape.Stage, u Unit) {
 		if u.Service != "" {
 			args = append(args, "--service", word(u.Service))
 		}
+		if s.Bake {
+			for _, arg := range j.Bake {
+				args = append(args, word(arg))
+			}
+		}
 		j.sh(u.Name(), j.commandLine(args))
 	})
 }
 
 func (j *jenkinsfile) commandLine(args []string) string {
-	return strings.Join(append(args, "--dir", word(j.Dir), "--site", j.site.name, "--run", `"${RESUME:-$BUILD_TAG}"`), " ")
+	args = append(args, "--dir", word(j.Dir), "--site", j.site.name, "--run", `"${RESUME:-$BUILD_TAG}"`)
+	if j.Keep != 0 {
+		args = append(args, "--keep", strconv.Itoa(j.Keep))
+	}
+	return strings.Join(args, " ")
 }
 
 // sh runs a command without writing it, or a variable's value, into the log.

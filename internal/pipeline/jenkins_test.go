@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -36,7 +37,8 @@ func TestJenkinsGolden(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]Jenkins{
 		"local": {Dir: ".", Site: "local", Agent: "godwit"},
-		"aws":   {Dir: "examples/bistro", Site: "aws", Agent: "linux && godwit", Submitter: "ops,lead"},
+		"aws": {Dir: "examples/bistro", Site: "aws", Agent: "linux && godwit", Submitter: "ops,lead",
+			Bake: []string{"--bake-subnet=subnet-1", "--bake-from=203.0.113.7/32"}, Keep: 7},
 	} {
 		path := filepath.Join("testdata", name+".jenkins")
 		got := render(t, bistro(), wholePipeline(), o)
@@ -82,7 +84,8 @@ func TestJenkins(t *testing.T) {
 	put("aws.jenkins", render(t, bistro(), wholePipeline(), aws))
 	put("local.jenkins", render(t, bistro(), wholePipeline(), Jenkins{Dir: ".", Site: "local", Agent: "godwit"}))
 	l, p := hostile()
-	put("hostile.jenkins", render(t, l, p, Jenkins{Dir: "it's here", Site: "aws", Agent: "a'b", Submitter: "o'ps"}))
+	put("hostile.jenkins", render(t, l, p, Jenkins{Dir: "it's here", Site: "aws", Agent: "a'b", Submitter: "o'ps",
+		Bake: []string{"--bake-from=203.0.113.7/32", "--bake-base=it's $X"}, Keep: 7}))
 	first := wholePipeline()
 	first.Stages = []landscape.Stage{{Name: "approve", Approve: "Really?", Timeout: time.Hour}, {Name: "build", Build: true}, {Name: "again", Approve: "Sure?", Timeout: time.Hour}}
 	put("odd.jenkins", render(t, bistro(), first, aws))
@@ -301,7 +304,10 @@ func hostileShells(t *testing.T, tr trace, p landscape.Pipeline) {
 			if s.Approve != "" {
 				want += "[--approved-by] [jane's] "
 			}
-			want += "[--dir] [it's here] [--site] [aws] [--run] [jenkins-bistro-7]"
+			if s.Bake {
+				want += "[--bake-from=203.0.113.7/32] [--bake-base=it's $X] "
+			}
+			want += "[--dir] [it's here] [--site] [aws] [--run] [jenkins-bistro-7] [--keep] [7]"
 			if !slices.Contains(calls, want) {
 				t.Errorf("no call\n%s\nin\n%s", want, strings.Join(calls, "\n"))
 			}
@@ -322,7 +328,9 @@ func TestJenkinsRefuses(t *testing.T) {
 			t.Errorf("%q: %s", name, text)
 		}
 	}
-	if _, err := RenderJenkins(bistro(), wholePipeline(), Jenkins{Site: "moon"}); err == nil {
-		t.Error("there is no site moon")
+	for _, o := range []Jenkins{{Site: "moon"}, {Site: "local", Bake: []string{"--bake-from=203.0.113.7/32"}}} {
+		if _, err := RenderJenkins(bistro(), wholePipeline(), o); !errors.Is(err, ErrUsage) {
+			t.Errorf("%+v: %v", o, err)
+		}
 	}
 }

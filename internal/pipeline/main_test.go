@@ -58,11 +58,16 @@ func play(ctx context.Context, args []string) error {
 	flags.IntVar(&job.Position, "position", 0, "")
 	flags.StringVar(&job.Service, "service", "", "")
 	flags.IntVar(&job.Attempt, "attempt", 0, "")
+	flags.Func("bake", "", func(arg string) error { job.Bake = append(job.Bake, arg); return nil })
 	if err := flags.Parse(args[2:]); err != nil {
 		return err
 	}
-	if args[1] == "work" {
+	switch args[1] {
+	case "work":
 		return Open(*state).Work(ctx, job)
+	case "prune":
+		_, err := Open(*state).Prune(ctx, Prune{Keep: 1})
+		return err
 	}
 	r, err := Open(*state).Get(job.Run)
 	if err != nil {

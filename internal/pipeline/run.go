@@ -25,6 +25,7 @@ type Run struct {
 	Dir       string             `json:"dir"`    // of the landscape
 	Digest    string             `json:"digest"` // of the landscape's files
 	Site      string             `json:"site"`
+	Bake      []string           `json:"bake,omitempty"`    // further arguments of godwit aws bake
 	Secrets   []string           `json:"secrets,omitempty"` // names of variables
 	Started   time.Time          `json:"started"`
 	Machine   string             `json:"machine"`
@@ -76,13 +77,14 @@ type Plan struct {
 	Dir       string // absolute
 	Digest    string
 	Site      string
+	Bake      []string // further arguments of godwit aws bake; only where the site bakes
 	By        string
 }
 
 // Begin writes down a new run. With an id that there is already it fails with
 // ErrExists.
 func (rs Runs) Begin(p Plan, now time.Time) (*Run, error) {
-	if _, err := siteOf(p.Site); err != nil {
+	if err := CheckBake(p.Site, p.Bake); err != nil {
 		return nil, err
 	}
 	machine, err := os.Hostname()
@@ -90,7 +92,7 @@ func (rs Runs) Begin(p Plan, now time.Time) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{ID: p.ID, Landscape: p.Landscape.Name, Pipeline: complete(p.Landscape, p.Pipeline), Dir: p.Dir, Digest: p.Digest,
-		Site: p.Site, Secrets: Secrets(p.Landscape), Started: now, Machine: machine, By: p.By, runs: rs}
+		Site: p.Site, Bake: p.Bake, Secrets: Secrets(p.Landscape), Started: now, Machine: machine, By: p.By, runs: rs}
 	if r.ID == "" {
 		r.ID = newID(r.Pipeline.Name, now)
 	}
@@ -119,55 +121,20 @@ func checkID(id string) error {
 	return nil
 }
 
-// Get returns a run. ErrNotFound when there is none.
+// Get returns a run. ErrNotFound when there is none, *Damaged when it cannot be read.
 func (rs Runs) Get(id string) (*Run, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
 	r, err := rs.read(filepath.Join(rs.dir(), safeName(id)))
 	if r == nil && err == nil {
-		err = fmt.Errorf("%w: %q; godwit pipeline list has those of this state directory, %s", ErrNotFound, id, rs.state)
+		err = rs.notFound(id)
 	}
 	return r, err
 }
 
-func (rs Runs) read(dir string) (*Run, error) {
-	r := &Run{runs: rs, dir: dir}
-	if ok, err := load(filepath.Join(dir, "run.json"), r); !ok || err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
-// All are the runs there are, oldest first.
-func (rs Runs) All() ([]*Run, error) {
-	entries, err := os.ReadDir(rs.dir())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	var all []*Run
-	for _, e := range entries {
-		if !e.IsDir() {
-			continue
-		}
-		r, err := rs.read(filepath.Join(rs.dir(), e.Name()))
-		if err != nil {
-			return nil, err
-		}
-		if r != nil {
-			all = append(all, r)
-		}
-	}
-	slices.SortFunc(all, func(a, b *Run) int { return a.Started.Compare(b.Started) })
-	return all, nil
-}
-
-// siblings are the other runs of the same pipeline.
-func (r *Run) siblings() ([]*Run, error) {
-	all, err := r.runs.All()
-	return slices.DeleteFunc(all, func(o *Run) bool {
-		return o.ID == r.ID || o.Landscape != r.Landscape || o.Pipeline.Name != r.Pipeline.Name
-	}), err
+func (rs Runs) notFound(id string) error {
+	return fmt.Errorf("%w: %q; godwit pipeline list has those of this state directory, %s", ErrNotFound, id, rs.state)
 }
 
 // lockPath is the file that keeps a second runner of the pipeline away.

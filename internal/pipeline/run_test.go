@@ -88,6 +88,42 @@ func inOrder(t *testing.T, calls []string, kinds ...string) {
 	}
 }
 
+// TestBakeArguments: what a bake is to do is written down with the run; who goes on
+// with it may say otherwise.
+func TestBakeArguments(t *testing.T) {
+	t.Parallel()
+	th := newTheatre(t)
+	p := wholePipeline()
+	p.Services, p.Stages = []string{"till"}, p.Stages[1:3]
+	plan := Plan{Landscape: bistro(), Pipeline: p, Dir: th.dir, Digest: "d", Site: "aws", Bake: []string{"--from=203.0.113.7/32", "--subnet=subnet-1"}, By: "tester"}
+	first := must(Open(th.state).Begin(plan, time.Now()))
+	th.put("bake-till.exit", "1")
+	for i, bake := range [][]string{nil, {"--security-group=sg-1"}} {
+		r := must(Open(th.state).Get(first.ID))
+		if bake != nil {
+			r.Bake = bake
+		}
+		if err := r.Drive(t.Context(), Drive{}); (err == nil) != (i == 1) {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			th.remove("bake-till.exit")
+		}
+	}
+	image := strings.ReplaceAll(first.imageDir("till"), th.state, "STATE")
+	want := []string{
+		"begin aws bake till --dir " + th.dir + " --image " + image + " --from=203.0.113.7/32 --subnet=subnet-1 --state STATE",
+		"begin aws bake till --dir " + th.dir + " --image " + image + " --security-group=sg-1 --state STATE",
+	}
+	if got := th.calls("begin aws bake"); !slices.Equal(got, want) {
+		t.Errorf("calls\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	plan.Site = "local"
+	if _, err := Open(th.state).Begin(plan, time.Now()); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "bakes nothing") {
+		t.Errorf("on site local: %v", err)
+	}
+}
+
 // TestSideBySide: both services are built at the same time.
 func TestSideBySide(t *testing.T) {
 	t.Parallel()

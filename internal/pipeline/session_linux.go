@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -25,18 +26,25 @@ func boot() string {
 	return strings.TrimSpace(string(id))
 }
 
-// sweep kills what is left in a session, but for this process. With a mark it
-// kills only what carries it, for the number may be another session's by now.
-func sweep(session int, mark string) {
-	for range 100 {
+// sweeping bounds the wait for the end of what was killed: what hangs in the
+// kernel does no work.
+const sweeping = time.Second
+
+// sweep kills what is left in a session, but for this process, and waits until it
+// is gone, or ctx ends. With a mark it kills only what carries it, for the number
+// may be another session's by now.
+func sweep(ctx context.Context, session int, mark string) {
+	ctx, cancel := context.WithTimeout(ctx, sweeping)
+	defer cancel()
+	for {
 		left := members(session, mark)
-		if len(left) == 0 {
-			return
-		}
 		for _, pid := range left {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by itself
 		}
-		time.Sleep(10 * time.Millisecond)
+		if len(left) == 0 || ctx.Err() != nil {
+			return
+		}
+		pause(ctx, 10*time.Millisecond)
 	}
 }
 

@@ -2,7 +2,10 @@
 
 package pipeline
 
-import "syscall"
+import (
+	"context"
+	"syscall"
+)
 
 func leads() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
@@ -11,6 +14,6 @@ func follows() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true}
 func boot() string { return "" }
 
 // sweep needs Linux's /proc; elsewhere only the command's own group is ended.
-func sweep(int, string) {}
+func sweep(context.Context, int, string) {}
 
 func members(int, string) []int { return nil }

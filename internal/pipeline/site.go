@@ -15,6 +15,15 @@ type site struct {
 // Sites are the names of those that there are.
 func Sites() []string { return []string{"local", "aws"} }
 
+// CheckBake refuses arguments of a bake where nothing is baked.
+func CheckBake(name string, bake []string) error {
+	place, err := siteOf(name)
+	if err == nil && len(bake) > 0 && !place.bakes {
+		err = fmt.Errorf("%w: site %s bakes nothing: leave out what the bake is to do, or take a site that does", ErrUsage, name)
+	}
+	return err
+}
+
 func siteOf(name string) (site, error) {
 	for _, s := range []site{
 		{name: "local", queues: true, deploy: []string{"deploy"}},

@@ -52,14 +52,14 @@ type attempt struct {
 }
 
 func (r *Run) lastAttempt(u Unit) (a attempt, err error) {
-	_, err = load(r.unitFile(u, "attempt.json"), &a)
+	_, err = r.load(u, "attempt.json", &a)
 	return a, err
 }
 
 // result is the last one written down; its Status is Pending when there is none.
 func (r *Run) result(u Unit) (Result, error) {
 	res := Result{Unit: u, Status: Pending}
-	_, err := load(r.unitFile(u, "result.json"), &res)
+	_, err := r.load(u, "result.json", &res)
 	return res, err
 }
 
@@ -105,7 +105,13 @@ type State struct {
 	Stages    []StageState `json:"stages"`
 }
 
-// State looks at every unit.
+// Ended says that a run was brought to an end, good or bad. One that was interrupted
+// or waits was not.
+func (s State) Ended() bool {
+	return s.Status == Done || s.Status == Failed || s.Status == Refused
+}
+
+// State looks at every unit. *Damaged when it cannot.
 func (r *Run) State() (State, error) {
 	s := State{ID: r.ID, Landscape: r.Landscape, Pipeline: r.Pipeline.Name, Site: r.Site, Dir: r.Dir, By: r.By, Started: r.Started, Status: Done}
 	for i, declared := range r.Pipeline.Stages {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"godwit/internal/lockfile"
 )
 
 const (
@@ -28,6 +30,7 @@ type Job struct {
 	Position int // of the stage
 	Service  string
 	Attempt  int
+	Bake     []string // see Run
 }
 
 // Work is the life of a worker: it does one attempt of one unit, with this
@@ -41,8 +44,13 @@ func (rs Runs) Work(ctx context.Context, job Job) error {
 	if job.Position < 0 || job.Position >= len(r.Pipeline.Stages) {
 		return fmt.Errorf("%w: run %s has no stage %d", ErrUsage, job.Run, job.Position)
 	}
-	r.Dir = job.Dir
+	r.Dir, r.Bake = job.Dir, job.Bake
 	number, u := job.Attempt, Unit{Stage: job.Position, Title: r.Pipeline.Stages[job.Position].Name, Service: job.Service}
+	mine, err := r.share(ctx)
+	if err != nil {
+		return err
+	}
+	defer mine.Unlock()
 	lock, err := hold(r.unitFile(u, "lock"))
 	if lock == nil || err != nil {
 		return err
@@ -53,7 +61,7 @@ func (rs Runs) Work(ctx context.Context, job Job) error {
 		return err
 	}
 	if last.Worker != 0 && last.Boot == boot() {
-		sweep(last.Worker, r.mark(u)) // of one that was killed
+		sweep(ctx, last.Worker, r.mark(u)) // of one that was killed
 	}
 	res, err := r.work(ctx, u, number)
 	if err != nil {
@@ -124,7 +132,7 @@ const exitRefused = 3
 // what made itself a session of its own, as an engine does.
 func (r *Run) execute(ctx context.Context, u Unit, out io.Writer) error {
 	c, _, err := r.command(u)
-	if err != nil {
+	if err := errors.Join(err, ctx.Err()); err != nil {
 		return err
 	}
 	if c.empty != "" {
@@ -145,34 +153,32 @@ func (r *Run) execute(ctx context.Context, u Unit, out io.Writer) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %s", limit))
 		defer cancel()
 	}
-	release, err := r.queue(ctx, u, out)
+	turn, err := r.queue(ctx, u, out)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer turn()
 	cmd := exec.Command(name, c.args...)
 	cmd.Dir, cmd.Env, cmd.SysProcAttr = c.dir, r.environment(u), follows()
 	return conduct(ctx, cmd, out)
 }
 
 // queue waits for its turn to deploy where only one rollout goes at a time.
-func (r *Run) queue(ctx context.Context, u Unit, out io.Writer) (release func() error, err error) {
+func (r *Run) queue(ctx context.Context, u Unit, out io.Writer) (end func(), err error) {
 	place, err := siteOf(r.Site)
 	if err != nil || !place.queues || r.Pipeline.Stages[u.Stage].Deploy == "" {
-		return func() error { return nil }, err
+		return func() {}, err
 	}
-	for said := false; ; said = true {
-		release, err := claimNow(filepath.Join(r.runs.dir(), "rollout.lock"), u.Name(), false)
-		if !errors.Is(err, ErrBusy) {
-			return release, err
-		}
-		if !said {
-			fmt.Fprintln(out, "waits for its turn: site", place.name, "does one rollout at a time")
-		}
-		if pause(ctx, look); ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
+	path := filepath.Join(r.runs.dir(), "rollout.lock")
+	turn, err := lockfile.Try(path, lockfile.Alone)
+	if errors.Is(err, lockfile.ErrHeld) {
+		fmt.Fprintln(out, "waits for its turn: site", place.name, "does one rollout at a time")
+		turn, err = lockfile.Wait(ctx, path, lockfile.Alone)
 	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return func() { _ = turn.Unlock() }, err
 }
 
 // conduct runs a command to its end, or to that of ctx.
@@ -204,7 +210,7 @@ func conduct(ctx context.Context, cmd *exec.Cmd, out io.Writer) error {
 	close(ended)
 	<-watched
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left behind; mostly nothing
-	sweep(os.Getpid(), "")
+	sweep(context.WithoutCancel(ctx), os.Getpid(), "")
 	_ = read.SetReadDeadline(time.Now().Add(drain))
 	if e := <-copied; e != nil && !errors.Is(e, os.ErrDeadlineExceeded) {
 		return errors.Join(err, e)
@@ -229,6 +235,6 @@ func discipline(ctx context.Context, group int, ended <-chan struct{}) {
 	case <-ended:
 	case <-patience.C:
 		_ = syscall.Kill(-group, syscall.SIGKILL)
-		sweep(os.Getpid(), "")
+		sweep(context.WithoutCancel(ctx), os.Getpid(), "")
 	}
 }

@@ -24,6 +24,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"godwit/internal/lockfile"
 )
 
 // Errors of a store. Open returns the first four, wrapped with the path and a mend.
@@ -43,7 +45,7 @@ var schema embed.FS
 type Store struct {
 	reader *sql.DB // many connections, read-only
 	writer *sql.DB // one connection: writes queue here instead of failing
-	lock   *os.File
+	lock   *lockfile.Lock
 }
 
 // Open opens the store at path, making it (mode 0600) when it is not there, and
@@ -118,7 +120,7 @@ func (s *Store) Close() error {
 			errs = append(errs, db.Close())
 		}
 	}
-	return errors.Join(append(errs, s.lock.Close())...)
+	return errors.Join(append(errs, s.lock.Unlock())...)
 }
 
 // write runs f in one transaction of the single writer.

@@ -8,12 +8,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"godwit/internal/lockfile"
 )
 
 // setAdministrator sets the password through a single-user session: no server
 // is reachable before, and the password only passes through a pipe. It also
 // proves that Postgres accepts the configuration.
-func (id identity) setAdministrator(ctx context.Context, inst Installation, dataDir string, s Settings, held *os.File) error {
+func (id identity) setAdministrator(ctx context.Context, inst Installation, dataDir string, s Settings, held *lockfile.Lock) error {
 	args := []string{"--single", "-D", dataDir, "-j",
 		"-c", "exit_on_error=on",
 		"-c", "log_min_error_statement=panic", // a failing statement holds the password
@@ -25,7 +27,9 @@ func (id identity) setAdministrator(ctx context.Context, inst Installation, data
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(inst.Bin, "postgres"), append(args, "postgres")...)
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = inst.environ(), "/", id.attributes()
-	cmd.ExtraFiles = []*os.File{held}
+	// The program outlives an engine that is killed, and the next one must not begin
+	// here before it has ended.
+	cmd.ExtraFiles = []*os.File{held.File()}
 	cmd.Stdin = strings.NewReader(administratorSQL(s))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return errors.Join(ctx.Err(), fmt.Errorf("%w: Postgres: %w: %s", ErrSettings, err, lastLines(out)))

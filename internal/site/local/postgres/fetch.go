@@ -9,7 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"godwit/internal/lockfile"
 )
 
 // fetch is the ordinary user's way: apt works on directories of the user's own,
@@ -26,7 +27,7 @@ func (f fetch) run(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	held, err := lock(ctx, filepath.Join(f.cache, "apt.lock"), syscall.LOCK_EX)
+	held, err := lockfile.Wait(ctx, filepath.Join(f.cache, "apt.lock"), lockfile.Alone)
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func killWithin(t *testing.T, inst Installation, dir, slow string) {
 	if err := engine.Start(); err != nil {
 		t.Fatal(err)
 	}
-	tick := time.NewTicker(lockRetry)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-tick.C {
 		if _, err := os.Stat(filepath.Join(dir, "working")); err == nil {

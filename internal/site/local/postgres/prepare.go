@@ -8,7 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"godwit/internal/lockfile"
 )
 
 // A data directory has one of two marks: what is being made, or what is done.
@@ -54,7 +55,7 @@ func prepare(ctx context.Context, inst Installation, templateDir, dataDir string
 		return err
 	}
 	// The directory itself is the lock: it is there before and after.
-	held, err := lock(ctx, dataDir, syscall.LOCK_EX)
+	held, err := lockfile.Wait(ctx, dataDir, lockfile.Alone)
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func claim(dataDir string) (done bool, err error) {
 	return false, os.WriteFile(filepath.Join(dataDir, preparingMark), nil, 0o600)
 }
 
-func (id identity) fill(ctx context.Context, inst Installation, templateDir, dataDir string, s Settings, held *os.File) error {
+func (id identity) fill(ctx context.Context, inst Installation, templateDir, dataDir string, s Settings, held *lockfile.Lock) error {
 	if err := errors.Join(os.Chmod(dataDir, 0o700), id.own(dataDir), id.own(filepath.Join(dataDir, preparingMark))); err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func (id identity) writeFile(path, text string) error {
 }
 
 func (id identity) copyTemplate(ctx context.Context, inst Installation, templateDir, dataDir string) error {
-	held, err := lock(ctx, templateLock(templateDir), syscall.LOCK_SH)
+	held, err := lockfile.Wait(ctx, templateLock(templateDir), lockfile.Shared)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
+
+	"godwit/internal/lockfile"
 )
 
 const (
@@ -47,7 +48,7 @@ func ensureTemplate(ctx context.Context, inst Installation, dir string) error {
 	if err := makeOpen(filepath.Dir(dir)); err != nil {
 		return err
 	}
-	held, err := lock(ctx, templateLock(dir), syscall.LOCK_EX)
+	held, err := lockfile.Wait(ctx, templateLock(dir), lockfile.Alone)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func removeTemplate(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-func makeTemplate(ctx context.Context, inst Installation, dir string, held *os.File) error {
+func makeTemplate(ctx context.Context, inst Installation, dir string, held *lockfile.Lock) error {
 	id, err := resolveIdentity(0, 0)
 	if err != nil {
 		return err
@@ -112,7 +113,9 @@ func makeTemplate(ctx context.Context, inst Installation, dir string, held *os.F
 	cmd := exec.CommandContext(ctx, filepath.Join(inst.Bin, "initdb"), "-D", dir, "-U", bootstrapUser,
 		"--auth=reject", "--encoding=UTF8", "--locale=C.UTF-8", "--lc-collate=C", "--data-checksums", "--no-sync")
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = inst.environ(), "/", id.attributes()
-	cmd.ExtraFiles = []*os.File{held}
+	// The program outlives an engine that is killed, and the next one must not begin
+	// here before it has ended.
+	cmd.ExtraFiles = []*os.File{held.File()}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return errors.Join(ctx.Err(), fmt.Errorf("initdb: %w: %s", err, out))
 	}
