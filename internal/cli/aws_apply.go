@@ -120,9 +120,11 @@ func (a *onAWS) apply(c *cobra.Command, dir string, roots *rootFlags, o tofu.Pla
 		return err
 	}
 	if plan.Summary.Empty {
-		return a.view.result(tofu.Result{Root: plan.Root.Name}, func(w io.Writer) { fmt.Fprintf(w, "%s: nothing to do\n", plan.Root.Name) })
+		none := tofu.Result{Root: plan.Root.Name, Outcome: tofu.Outcome{Done: []tofu.Part{}, Half: []tofu.Part{}, Open: []tofu.Part{}}}
+		return a.view.result(none, func(w io.Writer) { fmt.Fprintf(w, "%s: nothing to do\n", plan.Root.Name) })
 	}
 	reasons := cl.Reasons(plan)
+	showSummary(a.view.err, planned{plan, reasons}, a.view.color)
 	if !approve {
 		if err := a.ask(c.Context(), planned{plan, reasons}); err != nil {
 			return err
@@ -196,10 +198,9 @@ func (a *onAWS) applied(r tofu.Result) error {
 	return a.view.result(r, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", r.Root, r.Outcome) })
 }
 
-// ask shows the plan and asks whether to go on; where nobody can answer, a plan
+// ask asks whether to go on with the plan that is shown; where nobody can answer, a plan
 // that wants approval is refused.
 func (a *onAWS) ask(ctx context.Context, p planned) error {
-	showSummary(a.view.err, p)
 	if !term.IsTerminal(int(os.Stdin.Fd())) || a.view.json {
 		if len(p.Reasons) == 0 {
 			return nil

@@ -89,5 +89,5 @@ func (a *onAWS) planRoot(c *cobra.Command, dir string, roots *rootFlags, o tofu.
 
 func (a *onAWS) showPlan(cl *cloud.Cloud, saved tofu.Saved) error {
 	p := planned{Saved: saved, Reasons: append([]tofu.Reason{}, cl.Reasons(saved)...)}
-	return a.view.result(p, func(w io.Writer) { showSummary(w, p) })
+	return a.view.result(p, func(w io.Writer) { showSummary(w, p, a.view.outColor) })
 }

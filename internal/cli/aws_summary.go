@@ -9,23 +9,45 @@ import (
 )
 
 // showSummary is a plan for people.
-func showSummary(w io.Writer, p planned) {
-	if err := p.Summary.Text(w); err != nil {
+func showSummary(w io.Writer, p planned, color bool) {
+	if err := p.Summary.Format(w, color); err != nil {
 		return
 	}
-	for _, r := range p.Reasons {
-		fmt.Fprintf(w, "wants --approve: %s: %s\n", r.Address, r.Why)
+	for _, line := range grouped(p.Reasons) {
+		fmt.Fprintf(w, "wants --approve: %s\n", line)
 	}
 }
 
-func reasonsText(reasons []tofu.Reason) string {
-	var texts []string
-	for i, r := range reasons {
-		if i == 3 {
-			texts = append(texts, fmt.Sprintf("and %d more", len(reasons)-i))
-			break
+// mostNamed resources of those that want approval for the same reason; the plan
+// above names them all.
+const mostNamed = 3
+
+// grouped says each reason once, for all that it holds of.
+func grouped(reasons []tofu.Reason) []string {
+	var order []string
+	of := map[string][]string{}
+	for _, r := range reasons {
+		if of[r.Why] == nil {
+			order = append(order, r.Why)
 		}
-		texts = append(texts, strings.TrimSpace(r.Address+": "+r.Why))
+		of[r.Why] = append(of[r.Why], r.Address)
 	}
-	return strings.Join(texts, "; ")
+	var lines []string
+	for _, why := range order {
+		named := of[why]
+		if more := len(named) - mostNamed; more > 0 {
+			named = append(named[:mostNamed:mostNamed], fmt.Sprintf("and %d more", more))
+		}
+		lines = append(lines, why+" ("+strings.Join(named, ", ")+")")
+	}
+	return lines
+}
+
+// reasonsText is for a message below the plan: what weighs most.
+func reasonsText(reasons []tofu.Reason) string {
+	lines := grouped(reasons)
+	if more := len(lines) - 1; more > 0 {
+		return fmt.Sprintf("%s, and %s", lines[0], count(more, "other reason"))
+	}
+	return lines[0]
 }

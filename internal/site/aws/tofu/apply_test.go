@@ -52,7 +52,7 @@ func TestPlanApplyDestroy(t *testing.T) {
 	if len(s.Summary.Update) != 1 || len(s.Summary.Replace) != 1 || s.Summary.Replace[0].Address != want.Address || s.Summary.Replace[0].Why != want.Why {
 		t.Errorf("the second plan: %s", asJSON(t, s.Summary))
 	}
-	if f := s.Summary.Update[0].Fields; len(f) == 0 || f[0] != (Field{"input", `"small"`, `"large"`}) {
+	if f := s.Summary.Update[0].Fields; len(f) == 0 || f[0] != (Field{Path: "input", Before: `"small"`, After: `"large"`}) {
 		t.Errorf("fields %v", f)
 	}
 	if _, err := d.Apply(t.Context(), s, ApplyOptions{}); err != nil {
@@ -270,7 +270,7 @@ output "key" {
 	d.Progress = func(e Event) { said.WriteString(asJSON(t, e) + "\n") }
 	s := mustPlan(t, d, r, PlanOptions{Vars: map[string]any{"key": secret, "named": secret}})
 	said.WriteString(asJSON(t, s))
-	if err := s.Summary.Text(&said); err != nil {
+	if err := s.Summary.Format(&said, false); err != nil {
 		t.Fatal(err)
 	}
 	_, err := d.Apply(t.Context(), s, ApplyOptions{})
@@ -279,7 +279,7 @@ output "key" {
 	}
 	s = mustPlan(t, d, r, PlanOptions{Vars: map[string]any{"key": secret + "2", "named": secret + "2"}})
 	said.WriteString(asJSON(t, s))
-	_ = s.Summary.Text(&said)
+	_ = s.Summary.Format(&said, false)
 	if strings.Contains(said.String(), secret) {
 		t.Errorf("the secret is in:\n%s", said.String())
 	}

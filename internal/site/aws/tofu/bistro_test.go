@@ -26,6 +26,7 @@ func TestBistro(t *testing.T) {
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		env[name] = "test"
 	}
+	env["GOGC"] = "300" // collecting garbage is a quarter of what the program does in its seconds
 	c.Env = env
 	account, test := Root{w.Dir, AccountRoot}, Root{w.Dir, EnvironmentRoot("test")}
 
@@ -46,7 +47,6 @@ func TestBistro(t *testing.T) {
 
 	result := mustApply(t, c.Driver, test)
 	t.Logf("%d resources made in %v", len(result.Outcome.Done), result.Elapsed)
-	mustBeEmpty(t, c.Driver, test)
 	drift(t, c, w, test)
 
 	s = mustPlan(t, c.Driver, test, PlanOptions{Destroy: true})
@@ -64,8 +64,9 @@ func TestBistro(t *testing.T) {
 	}
 }
 
-// drift: what a rollout or a scaling changes is left; what somebody changed by
-// hand, or removed, is shown and mended.
+// drift, right after an apply: what a rollout or a scaling changes is left, and
+// nothing else is to be done; what somebody changed by hand, or removed, is shown
+// and mended.
 func drift(t *testing.T, c *cloud, w *tofutest.Workspace, r Root) {
 	t.Helper()
 	set := func(kind, name string, value any) {
@@ -102,7 +103,7 @@ func drift(t *testing.T, c *cloud, w *tofutest.Workspace, r Root) {
 		t.Errorf("after changes by hand: %s", asJSON(t, s))
 	}
 	if i := slices.IndexFunc(mended, func(d Change) bool { return d.Type == "aws_db_instance" }); i < 0 ||
-		!slices.ContainsFunc(mended[i].Fields, func(f Field) bool { return f.Name == "backup_retention_period" && f.After == "0" }) {
+		!slices.ContainsFunc(mended[i].Fields, func(f Field) bool { return f.Path == "backup_retention_period" && f.After == "0" }) {
 		t.Errorf("what was changed is not said: %s", asJSON(t, mended))
 	}
 	if s := mustPlan(t, c.Driver, r, PlanOptions{RefreshOnly: true, Out: r.file(private + "/drift")}).Summary; len(s.Drift) < 3 || len(s.Changes()) != 0 {

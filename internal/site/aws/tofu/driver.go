@@ -2,9 +2,10 @@
 // it plans, says what a plan does, applies it, and says what was done.
 //
 // Its nouns: a Program is the executable; a Root is a rendered directory with a
-// state of its own; a Summary is what a plan would do; a Saved plan is bound to
-// the rendered tree that it was made from; a Failure names what was done, what
-// was not, and each Problem with its mend; a Reason is why a plan wants approval.
+// state of its own; a Summary is what a plan would do, down to each Field, a value
+// that changes; a Saved plan is bound to the rendered tree that it was made from;
+// a Failure names what was done, what was not, and each Problem with its mend; a
+// Reason is why a plan wants approval.
 //
 // It guarantees: no value that is marked sensitive leaves it; what holds such
 // values (plans, states, logs) is readable by its owner only; a stale plan is

@@ -3,6 +3,7 @@ package tofu
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,9 +91,9 @@ func TestGuard(t *testing.T) {
 		"a group is replaced":     {Summary{Replace: []Change{change(Replace, "aws_autoscaling_group")}}, 1, 1},
 		"a database is forgotten": {Summary{Other: []Change{change(Forget, "aws_db_instance")}}, 1, 1},
 		"a rule is moved":         {Summary{Other: []Change{change(Move, "aws_vpc_security_group_ingress_rule")}}, 0, 0},
-		"deletion is allowed":     {Summary{Update: []Change{change(Update, "aws_db_instance", Field{"deletion_protection", "true", "false"})}}, 0, 1},
-		"deletion is forbidden":   {Summary{Update: []Change{change(Update, "aws_db_instance", Field{"deletion_protection", "false", "true"})}}, 0, 0},
-		"no backups":              {Summary{Update: []Change{change(Update, "aws_db_instance", Field{"backup_retention_period", "35", "0"})}}, 0, 1},
+		"deletion is allowed":     {Summary{Update: []Change{change(Update, "aws_db_instance", Field{Path: "deletion_protection", Before: "true", After: "false"})}}, 0, 1},
+		"deletion is forbidden":   {Summary{Update: []Change{change(Update, "aws_db_instance", Field{Path: "deletion_protection", Before: "false", After: "true"})}}, 0, 0},
+		"no backups":              {Summary{Update: []Change{change(Update, "aws_db_instance", Field{Path: "backup_retention_period", Before: "35", After: "0"})}}, 0, 1},
 		"lost":                    {Summary{Lost: []Lost{{"aws_vpc.x", "aws_vpc", "vpc-1"}}}, 1, 1},
 	} {
 		if got := Guard(c.summary, false); len(got) != c.open {
@@ -101,6 +102,22 @@ func TestGuard(t *testing.T) {
 		if got := Guard(c.summary, true); len(got) != c.protected {
 			t.Errorf("%s, protected: %v", name, got)
 		}
+	}
+}
+
+// TestGuardsOrder: what weighs most is said first.
+func TestGuardsOrder(t *testing.T) {
+	t.Parallel()
+	var s Summary
+	for _, kind := range []string{"aws_subnet", "aws_route53_zone", "aws_lb", "aws_db_instance"} {
+		s.Destroy = append(s.Destroy, Change{Address: kind + ".x", Type: kind, Action: Destroy})
+	}
+	var got []string
+	for _, r := range Guard(s, true) {
+		got = append(got, r.Address)
+	}
+	if want := []string{"aws_db_instance.x", "aws_lb.x", "aws_route53_zone.x", "aws_subnet.x"}; !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
 	}
 }
 

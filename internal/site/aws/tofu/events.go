@@ -12,6 +12,7 @@ type Kind string
 
 const (
 	Preparing  Kind = "preparing"  // before anything is read or changed
+	Moving     Kind = "moving"     // a state, into its bucket
 	Refreshing Kind = "refreshing" // a resource is read
 	Started    Kind = "started"    // a resource is being changed
 	Still      Kind = "still"      // … and takes more than two seconds

@@ -2,72 +2,129 @@ package tofu
 
 import (
 	"encoding/json"
-	"fmt"
-	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	tfjson "github.com/hashicorp/terraform-json"
 )
 
+// Field is one value of a resource that a change alters: a leaf of what is
+// nested, an element of a set. Values are as HCL writes them, cut when they are
+// long; "" means that there is none: the value is added, or taken away.
+type Field struct {
+	// Path leads to the value: rule["rate"].statement.rate_based_statement.limit.
+	// An element that is the only one has no index; [] is any element of a list of
+	// plain values; what follows the name of a JSON document leads into it.
+	Path   string `json:"path"`
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+	Note   string `json:"note,omitempty"` // instead of values: what is another about it
+	// Forces says that the resource is replaced because of this.
+	Forces bool `json:"forces,omitempty"`
+}
+
 const (
-	longestValue = 60
-	masked       = "(secret)"
-	unknown      = "(known after apply)"
+	masked    = "(sensitive)"
+	unknown   = "(known after apply)"
+	reordered = "in another order"
+	rewritten = "says the same, written otherwise"
 )
 
-// secretive are parts of names whose values are not shown, marked or not.
-var secretive = []string{"password", "secret", "token", "private", "key_material", "credential", "preshared", "user_data"}
+// fieldsOf are what a change alters, in the order of their paths. configured are
+// the names that the configuration gives; nil: nobody knows.
+func fieldsOf(c *tfjson.Change, hide secrets, configured map[string]bool) []Field {
+	f := finder{hide: hide, forcing: stepsOf(c.ReplacePaths)}
+	n := node{c.Before, c.After, c.AfterUnknown, c.BeforeSensitive, c.AfterSensitive}
+	for _, name := range n.names() {
+		inner := n.field(name)
+		given := configured == nil || configured[name] || container(inner.before)
+		if inner.pending == true && (computed(name) || !given && (c.Actions.Replace() || !has(inner.before) || inner.before == "")) {
+			continue // as an ARN it is new with every replacement: that it is says nothing
+		}
+		f.find(trail{{name: name}}, inner)
+	}
+	return slices.DeleteFunc(slices.Clone(f.fields), func(a Field) bool {
+		rest, all := strings.CutPrefix(a.Path, "tags_all")
+		a.Path = "tags" + rest
+		return all && slices.Contains(f.fields, a) // tags_all are tags, and those of all resources
+	})
+}
 
-// fieldsOf are the attributes of a resource that a change alters, by name.
-func fieldsOf(c *tfjson.Change, hide secrets) []Field {
-	before, _ := c.Before.(map[string]any)
-	after, _ := c.After.(map[string]any)
-	unknowns, _ := c.AfterUnknown.(map[string]any)
+// computed names are never given by a configuration.
+func computed(name string) bool {
+	return slices.Contains([]string{"id", "arn", "tags_all", "arn_suffix"}, name)
+}
+
+// stepsOf reads the paths that force a replacement.
+func stepsOf(paths []any) [][]any {
+	var all [][]any
+	for _, p := range paths {
+		if steps, ok := p.([]any); ok && len(steps) > 0 {
+			all = append(all, steps)
+		}
+	}
+	return all
+}
+
+// node is a place in a resource, before and after.
+type node struct {
+	before, after           any
+	pending                 any // true, or in parts, as after is: not known before the apply
+	beforeMarks, afterMarks any // true, or in parts: sensitive
+}
+
+// names of all that is in either of two maps.
+func (n node) names() []string {
 	names := map[string]bool{}
-	for _, m := range []map[string]any{before, after, unknowns} {
+	for _, v := range []any{n.before, n.after, n.pending} {
+		m, _ := v.(map[string]any)
 		for name := range m {
 			names[name] = true
 		}
 	}
-	var fields []Field
-	for _, name := range sortedKeys(names) {
-		pending := holdsTrue(unknowns[name])
-		if !pending && reflect.DeepEqual(before[name], after[name]) {
-			continue
-		}
-		if pending && after[name] == nil && before[name] != nil && computed(name) {
-			continue
-		}
-		f := Field{Name: name}
-		f.Before = hide.show(name, before[name], marked(c.BeforeSensitive, name))
-		f.After = hide.show(name, after[name], marked(c.AfterSensitive, name))
-		if pending {
-			f.After = unknown
-		}
-		if f.Before == "" || f.After == "" {
-			f.Before, f.After = "", ""
-		}
-		fields = append(fields, f)
-	}
-	return fields
+	return sortedKeys(names)
 }
 
-// computed names are new with every replacement; that they are says nothing.
-func computed(name string) bool {
-	return name == "id" || name == "arn" || name == "tags_all" || name == "arn_suffix"
+func (n node) field(name string) node {
+	return node{in(n.before, name), in(n.after, name), part(n.pending, name), part(n.beforeMarks, name), part(n.afterMarks, name)}
 }
 
-// marked: a value, or something in it, is marked as sensitive.
-func marked(marks any, name string) bool {
-	switch m := marks.(type) {
-	case bool:
-		return m
-	case map[string]any:
-		return holdsTrue(m[name])
+// element i of the list before, j of the one after; -1: there is none.
+func (n node) element(i, j int) node {
+	return node{at(n.before, i), at(n.after, j), partAt(n.pending, j), partAt(n.beforeMarks, i), partAt(n.afterMarks, j)}
+}
+
+// both: it is there before and after.
+func (n node) both() bool { return n.before != nil && n.after != nil }
+
+func (n node) secret() bool { return n.beforeMarks == true || n.afterMarks == true }
+
+func in(v any, name string) any {
+	m, _ := v.(map[string]any)
+	return m[name]
+}
+
+func at(v any, i int) any {
+	list, _ := v.([]any)
+	if i < 0 || i >= len(list) {
+		return nil
 	}
-	return false
+	return list[i]
+}
+
+// part of a mark: what marks the whole marks its parts.
+func part(marks any, name string) any {
+	if marks == true {
+		return true
+	}
+	return in(marks, name)
+}
+
+func partAt(marks any, i int) any {
+	if marks == true {
+		return i >= 0
+	}
+	return at(marks, i)
 }
 
 func holdsTrue(v any) bool {
@@ -81,98 +138,59 @@ func holdsTrue(v any) bool {
 			}
 		}
 	case []any:
-		for _, inner := range v {
-			if holdsTrue(inner) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(v, holdsTrue)
 	}
 	return false
 }
 
-// show renders a value, or "" when it is too long to be shown.
-func (s secrets) show(name string, v any, secret bool) string {
-	if secret {
-		return masked
+func container(v any) bool {
+	switch v.(type) {
+	case map[string]any, []any:
+		return true
 	}
-	for _, part := range secretive {
-		if strings.Contains(strings.ToLower(name), part) {
-			return masked
-		}
+	return false
+}
+
+// has says whether there is a value. A list without elements is how a plan says
+// that there is no block.
+func has(v any) bool {
+	if list, ok := v.([]any); ok {
+		return len(list) > 0
 	}
-	var raw, text string
+	return v != nil
+}
+
+// canon writes a value so that two are the same when their texts are. A name
+// without a value is as good as none.
+func canon(v any) string { return written(v, func(inner any) bool { return inner != nil }) }
+
+func written(v any, keep func(any) bool) string {
+	b, err := json.Marshal(pruned(v, keep))
+	if err != nil { // nothing that JSON cannot write comes out of JSON
+		panic(err)
+	}
+	return string(b)
+}
+
+// pruned is a value without the names in it whose values are not to be kept.
+func pruned(v any, keep func(any) bool) any {
 	switch v := v.(type) {
-	case nil:
-		return "null"
-	case string:
-		raw, text = v, strconv.Quote(v)
-	case bool, float64, json.Number:
-		raw = fmt.Sprint(v)
-		text = raw
-	default: // what is nested may hold anything
-		return ""
-	}
-	if slices.ContainsFunc(s, func(value string) bool { return strings.Contains(raw, value) }) {
-		return masked
-	}
-	if len(text) > longestValue {
-		return ""
-	}
-	return text
-}
-
-// secrets are values that are marked somewhere in a plan: a provider may copy
-// one into an attribute that bears no mark.
-type secrets []string
-
-func secretsOf(p *tfjson.Plan) secrets {
-	found := map[string]bool{}
-	for _, rc := range slices.Concat(p.ResourceChanges, p.ResourceDrift) {
-		if rc.Change != nil {
-			collect(found, rc.Change.Before, rc.Change.BeforeSensitive)
-			collect(found, rc.Change.After, rc.Change.AfterSensitive)
-		}
-	}
-	for _, c := range p.OutputChanges {
-		collect(found, c.Before, c.BeforeSensitive)
-		collect(found, c.After, c.AfterSensitive)
-	}
-	if p.Config != nil && p.Config.RootModule != nil {
-		for name, v := range p.Config.RootModule.Variables {
-			if given := p.Variables[name]; given != nil && v.Sensitive {
-				collect(found, given.Value, true)
-			}
-		}
-	}
-	return sortedKeys(found)
-}
-
-// shortest secret that is looked for in others: what is shorter is in too many
-// of them by chance.
-const shortest = 4
-
-// collect gathers the texts in a value that are marked.
-func collect(found map[string]bool, value, marks any) {
-	switch v := value.(type) {
-	case string:
-		if all, _ := marks.(bool); all && len(v) >= shortest {
-			found[v] = true
-		}
 	case map[string]any:
+		m := map[string]any{}
 		for name, inner := range v {
-			if m, ok := marks.(map[string]any); ok {
-				collect(found, inner, m[name])
-			} else {
-				collect(found, inner, marks)
+			if keep(inner) {
+				m[name] = pruned(inner, keep)
 			}
 		}
+		return m
 	case []any:
-		for i, inner := range v {
-			if m, ok := marks.([]any); !ok {
-				collect(found, inner, marks)
-			} else if i < len(m) {
-				collect(found, inner, m[i])
-			}
+		list := []any{}
+		for _, inner := range v {
+			list = append(list, pruned(inner, keep))
 		}
+		return list
 	}
+	return v
 }
+
+func equal(a, b any) bool { return canon(a) == canon(b) }

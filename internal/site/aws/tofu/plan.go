@@ -97,7 +97,7 @@ func (d *Driver) plan(ctx context.Context, r Root, o PlanOptions, past *run, sav
 	if err != nil {
 		return d.failure("plan", r, watch, err)
 	}
-	if saved.Summary, err = d.show(ctx, r, temporary, changes); err != nil {
+	if saved.Summary, err = d.show(ctx, r, temporary, changes, o.RefreshOnly); err != nil {
 		return err
 	}
 	if past != nil {
@@ -136,7 +136,7 @@ func variables(o PlanOptions, below string) (files []string, dir string, err err
 	return files, dir, nil
 }
 
-func (d *Driver) show(ctx context.Context, r Root, plan string, changes bool) (Summary, error) {
+func (d *Driver) show(ctx context.Context, r Root, plan string, changes, refreshOnly bool) (Summary, error) {
 	tf, err := d.exec(r)
 	if err != nil {
 		return Summary{}, err
@@ -145,7 +145,7 @@ func (d *Driver) show(ctx context.Context, r Root, plan string, changes bool) (S
 	if err != nil {
 		return Summary{}, d.failure("read the plan of", r, nil, err)
 	}
-	return summarise(r.Name, shown, changes), nil
+	return summarise(r.Name, shown, changes, refreshOnly), nil
 }
 
 func digestOf(name string) (string, error) {

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gofrs/flock"
+	"godwit/internal/lockfile"
 )
 
 // Root is a rendered directory with a state of its own.
@@ -103,13 +103,12 @@ func (d *Driver) alone(r Root, f func() error) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	lock := flock.New(r.file(lockFile), flock.SetPermissions(0o600))
-	held, err := lock.TryLock()
-	if err != nil {
-		return fmt.Errorf("lock %s: %w", r.path(), err)
-	}
-	if !held {
+	lock, err := lockfile.Try(r.file(lockFile), lockfile.Alone)
+	if errors.Is(err, lockfile.ErrHeld) {
 		return fmt.Errorf("%w: %s is locked: wait until it is done", ErrBusy, r.path())
+	}
+	if err != nil {
+		return err
 	}
 	defer func() { _ = lock.Unlock() }()
 	return f()

@@ -208,7 +208,7 @@ func (d *Driver) prepare(ctx context.Context, r Root) (place, error) {
 	if err != nil {
 		return "", err
 	}
-	d.tell(Event{Kind: Preparing, Text: "prepare " + r.Name + " with " + d.Program.Name + " " + d.Program.Version})
+	d.tell(Event{Kind: Preparing, Text: r.Name + " with " + d.Program.Name + " " + d.Program.Version})
 	if at == remotePlace {
 		if err := d.move(ctx, r); err != nil {
 			return "", err
@@ -342,7 +342,7 @@ func (d *Driver) move(ctx context.Context, r Root) error {
 			ErrTwoStates, r.file(localState), d.State.bucket(), convention.StateKey(r.key()), d.Program.Name)
 	}
 	if there == nil || there.Serial < here.Serial {
-		d.tell(Event{Kind: Preparing, Text: "move the state of " + r.Name + " into " + d.State.bucket()})
+		d.tell(Event{Kind: Moving, Text: "the state of " + r.Name + " into " + d.State.bucket()})
 		if there == nil {
 			err = d.State.begin(ctx, r, b)
 		} else {

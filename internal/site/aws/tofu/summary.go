@@ -2,7 +2,6 @@ package tofu
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -30,16 +29,9 @@ type Change struct {
 	Action  Action  `json:"action"`
 	Why     string  `json:"why,omitempty"`
 	Fields  []Field `json:"fields,omitempty"` // of what changes
-	// Kept says of a drift that the plan leaves it: what is declared does not decide it.
+	// Kept says of a drift that the plan leaves it: what is declared does not
+	// decide it. A plan that only refreshes does not say it of any.
 	Kept bool `json:"kept,omitempty"`
-}
-
-// Field is an attribute that changes. Values are shown only where they are
-// short, known, and neither marked nor named as secret.
-type Field struct {
-	Name   string `json:"name"`
-	Before string `json:"before,omitempty"`
-	After  string `json:"after,omitempty"`
 }
 
 // Summary is what a plan would do.
@@ -69,12 +61,12 @@ func (s Summary) Changes() []Change {
 	return slices.Concat(s.Create, s.Update, s.Replace, s.Destroy, s.Other)
 }
 
-func summarise(root string, p *tfjson.Plan, changes bool) Summary {
+func summarise(root string, p *tfjson.Plan, changes, refreshOnly bool) Summary {
 	s := Summary{Root: root, Create: []Change{}, Update: []Change{}, Replace: []Change{}, Destroy: []Change{}, Other: []Change{},
 		Drift: []Change{}, Outputs: []string{}, Empty: !changes}
-	touched, secrets := map[string]bool{}, secretsOf(p)
+	touched, read := map[string]bool{}, reader{p.Config, secretsOf(p)}
 	for _, rc := range p.ResourceChanges {
-		c, ok := changeOf(rc, secrets)
+		c, ok := read.change(rc)
 		if !ok || rc.Mode != tfjson.ManagedResourceMode {
 			continue
 		}
@@ -93,9 +85,9 @@ func summarise(root string, p *tfjson.Plan, changes bool) Summary {
 		}
 	}
 	for _, rc := range p.ResourceDrift {
-		if c, ok := changeOf(rc, secrets); ok && c.Action != Move {
-			c.Kept = !touched[c.Address]
-			c.Why = drifted(c)
+		if c, ok := read.change(rc); ok && c.Action != Move {
+			c.Kept = !refreshOnly && !touched[c.Address]
+			c.Why = drifted(c, refreshOnly)
 			s.Drift = append(s.Drift, c)
 		}
 	}
@@ -107,52 +99,85 @@ func summarise(root string, p *tfjson.Plan, changes bool) Summary {
 	return s
 }
 
-func drifted(c Change) string {
+func drifted(c Change, refreshOnly bool) string {
 	switch {
-	case c.Action == Destroy && c.Kept:
+	case c.Action == Destroy && (c.Kept || refreshOnly):
 		return "it is gone"
 	case c.Action == Destroy:
 		return "it is gone; this plan makes it again"
+	case refreshOnly:
+		return ""
 	case c.Kept:
-		return "changed outside; this plan leaves it"
+		return "this plan leaves it"
 	}
-	return "changed outside; this plan changes it back"
+	return "this plan changes it back"
 }
 
-// changeOf reads a change; false: nothing changes.
-func changeOf(rc *tfjson.ResourceChange, hide secrets) (Change, bool) {
+// reader of the changes in a plan.
+type reader struct {
+	config *tfjson.Config
+	hide   secrets
+}
+
+// change reads a change; false: nothing changes.
+func (r reader) change(rc *tfjson.ResourceChange) (Change, bool) {
 	if rc == nil || rc.Change == nil {
 		return Change{}, false
 	}
-	c := Change{Address: rc.Address, Type: rc.Type, Why: reasons[rc.ActionReason]}
-	if rc.DeposedKey != "" {
-		c.Why = "a remainder of a replacement that was cut off"
-	}
+	c := Change{Address: rc.Address, Type: rc.Type}
 	a := rc.Change.Actions
 	switch {
 	case a.Replace():
 		c.Action = Replace
-		c.Fields = fieldsOf(rc.Change, hide)
-		if forced := forcing(rc.Change.ReplacePaths); forced != "" {
-			c.Why = "it cannot be changed in place: " + forced
-		}
 	case a.Create():
 		c.Action = Create
 	case a.Update():
 		c.Action = Update
-		c.Fields = fieldsOf(rc.Change, hide)
 	case a.Delete():
 		c.Action = Destroy
 	case a.Forget():
 		c.Action = Forget
 	case rc.Change.Importing != nil:
 		c.Action = Import
-	case rc.PreviousAddress != "" && rc.PreviousAddress != rc.Address:
-		c.Action, c.Why = Move, "it was "+rc.PreviousAddress
+	case movedTo(rc):
+		c.Action = Move
 	default:
 		return c, false
 	}
+	if c.Action == Replace || c.Action == Update {
+		c.Fields = fieldsOf(rc.Change, r.hide, configured(r.config, rc))
+	}
+	c.Why = r.why(rc, c)
 	return c, true
+}
+
+// why a change is made, and what else happens to the resource.
+func (r reader) why(rc *tfjson.ResourceChange, c Change) string {
+	var all []string
+	forced := forcing(rc.Change.ReplacePaths)
+	switch {
+	case c.Action == Replace && forced != "":
+		all = append(all, "it cannot be changed in place: "+forced)
+	case c.Action == Forget:
+		all = append(all, "it stays, and Terraform forgets it")
+	case rc.DeposedKey != "":
+		all = append(all, "a remainder of a replacement that was cut off")
+	case reasons[rc.ActionReason] != "":
+		all = append(all, reasons[rc.ActionReason])
+	case c.Action == Update && len(c.Fields) == 0:
+		all = append(all, "no value changes, only what is marked as sensitive")
+	}
+	if i := rc.Change.Importing; i != nil {
+		all = append(all, strings.TrimSuffix("it is imported as "+r.hide.clean(i.ID), " as "))
+	}
+	if movedTo(rc) {
+		all = append(all, "it was "+rc.PreviousAddress)
+	}
+	return strings.Join(all, "; ")
+}
+
+func movedTo(rc *tfjson.ResourceChange) bool {
+	return rc.PreviousAddress != "" && rc.PreviousAddress != rc.Address
 }
 
 var reasons = map[tfjson.ActionReason]string{
@@ -191,58 +216,6 @@ func forcing(paths []any) string {
 	}
 	slices.Sort(names)
 	return strings.Join(slices.Compact(names), ", ")
-}
-
-var signs = map[Action]string{Create: "+", Update: "~", Replace: "±", Destroy: "-", Forget: "o", Import: "<", Move: ">"}
-
-// Text writes a summary for people.
-func (s Summary) Text(w io.Writer) error {
-	var b strings.Builder
-	if s.Note != "" {
-		fmt.Fprintf(&b, "%s\n\n", s.Note)
-	}
-	if len(s.Lost) > 0 {
-		b.WriteString("Made by it, and not in the state: this plan would make them a second time. Adopt them first.\n")
-		for _, l := range s.Lost {
-			fmt.Fprintf(&b, "  ! %s  (id %s)\n", l.Address, l.ID)
-		}
-		b.WriteByte('\n')
-	}
-	if len(s.Drift) > 0 {
-		fmt.Fprintf(&b, "Changed outside since the last apply:\n")
-		for _, c := range s.Drift {
-			c.text(&b)
-		}
-		b.WriteByte('\n')
-	}
-	for _, c := range s.Changes() {
-		c.text(&b)
-	}
-	if len(s.Outputs) > 0 {
-		fmt.Fprintf(&b, "  outputs: %s\n", strings.Join(s.Outputs, ", "))
-	}
-	if s.Empty {
-		fmt.Fprintf(&b, "%s: nothing to do.\n", s.Root)
-	} else {
-		fmt.Fprintf(&b, "%s: %d to create, %d to update, %d to replace, %d to destroy.\n", s.Root, len(s.Create), len(s.Update), len(s.Replace), len(s.Destroy))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func (c Change) text(b *strings.Builder) {
-	fmt.Fprintf(b, "  %s %s", signs[c.Action], c.Address)
-	if c.Why != "" {
-		fmt.Fprintf(b, "  (%s)", c.Why)
-	}
-	b.WriteByte('\n')
-	for _, f := range c.Fields {
-		if f.Before == "" && f.After == "" {
-			fmt.Fprintf(b, "      %s\n", f.Name)
-			continue
-		}
-		fmt.Fprintf(b, "      %s: %s -> %s\n", f.Name, f.Before, f.After)
-	}
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -17,7 +17,11 @@ type Outcome struct {
 }
 
 func (o Outcome) String() string {
-	return fmt.Sprintf("%d done, %d begun and not finished, %d not begun", len(o.Done), len(o.Half), len(o.Open))
+	text := fmt.Sprintf("%d done", len(o.Done))
+	if len(o.Half)+len(o.Open) > 0 {
+		text += fmt.Sprintf(", %d begun and not finished, %d not begun", len(o.Half), len(o.Open))
+	}
+	return text
 }
 
 // tally keeps count of an apply. Methods of a nil tally do nothing.
