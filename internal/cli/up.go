@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -57,7 +59,7 @@ Ctrl-C during the first up removes everything again.`,
 	}
 	c.Flags().StringVar(&o.listen, "listen", "", "address of the gateway, host:port (default 127.0.0.1:8080)")
 	c.Flags().StringVar(&o.isolation, "isolation", "", `"namespaces" (default) or "none", which isolates nothing`)
-	c.Flags().StringVar(&o.site, "site", "", `where the environments are, "local" (default) or "aws"`)
+	c.Flags().StringVar(&o.site, "site", "", `where the environments are, "local" or "aws"; as before when it is not given, local the first time`)
 	c.Flags().StringVar(&o.aws.DatabaseCA, "ca", "", "with --site aws: file with RDS's certificate authorities; without it its connections are only encrypted")
 	c.Flags().StringVar(&o.aws.Endpoint, "endpoint", "", "with --site aws: URL of an emulator instead of AWS")
 	if err := c.RegisterFlagCompletionFunc("site", cobra.FixedCompletions([]string{"local", "aws"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
@@ -92,6 +94,8 @@ func (g *globals) up(ctx context.Context, o upOptions) error {
 		return g.cleanAfterInterrupt(c)
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("%w; what was up before stays: godwit up goes on, godwit down removes all", errInterrupted)
+	case err != nil && first && access != nil:
+		return errors.Join(err, g.endFirst(ctx, c))
 	case err != nil:
 		return err
 	}
@@ -121,15 +125,40 @@ func (o upOptions) access() (*api.AWS, error) {
 	if o.aws.DatabaseCA == "" {
 		return &o.aws, nil
 	}
-	path, err := filepath.Abs(o.aws.DatabaseCA) // the engine is at home elsewhere
-	if err == nil {
-		_, err = os.ReadFile(path)
-	}
+	path, err := authorities(o.aws.DatabaseCA)
 	if err != nil {
 		return nil, api.Fail(api.Usage, "--ca: %v", err)
 	}
 	o.aws.DatabaseCA = path
 	return &o.aws, nil
+}
+
+// authorities is where a file of certificates is found from anywhere: the engine
+// is at home elsewhere.
+func authorities(name string) (string, error) {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(text) {
+		return "", fmt.Errorf("%s holds no certificate: give the bundle that AWS publishes for RDS, in PEM", path)
+	}
+	return path, nil
+}
+
+// endFirst ends an engine that was started for AWS and could not reach it: it has
+// the keys of this shell's environment, and the next would be tried with those.
+func (g *globals) endFirst(ctx context.Context, c *client.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
+	defer cancel()
+	if err := g.downWhenFree(ctx, c); err != nil {
+		return fmt.Errorf("the engine that was started for it still runs: %w; run godwit down", err)
+	}
+	return nil
 }
 
 // cleanAfterInterrupt takes back a first up that was interrupted.
