@@ -45,6 +45,7 @@ releases those of godwit aws deploy. Up then only stands before the data centre:
 the gateway takes its requests, and godwit migrate turns them, and the databases,
 to AWS and back. Credentials are read as every tool for AWS does, by the engine;
 keys in this shell's environment count only for an engine that this starts.
+What was said of AWS once (AWS_PROFILE, --ca, --endpoint) stays until it is said otherwise.
 
 Ctrl-C during the first up removes everything again.`,
 		Example: `  godwit up examples/bistro

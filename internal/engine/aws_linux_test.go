@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/vishvananda/netlink"
@@ -121,6 +122,7 @@ func TestMigrationToAWS(t *testing.T) {
 	}
 	m := startMove(t)
 	m.upOnAWS()
+	m.frontElsewhere()
 	m.orders()
 	m.checkIsGo()
 	_, err := m.Sync(t.Context(), "datacenter", m.events.sink())
@@ -130,7 +132,14 @@ func TestMigrationToAWS(t *testing.T) {
 	m.ok(m.restart()) // the engine goes, the truth stays
 	m.serves("target")
 	m.rotate()
+	m.fake.SetFaults(awsfake.Faults{Before: func(c awsfake.Call) error {
+		if c.Operation == "DescribeLoadBalancers" {
+			return &smithy.GenericAPIError{Code: "AccessDenied"} // the way back does not need the front
+		}
+		return nil
+	}})
 	m.turns("rollback", m.RollbackMigration)
+	m.fake.SetFaults(awsfake.Faults{})
 	m.serves("source")
 	m.turns("cutover", m.Cutover)
 	v, err := m.Verify(t.Context(), "datacenter", m.events.sink())
@@ -141,7 +150,7 @@ func TestMigrationToAWS(t *testing.T) {
 	m.ok(err)
 	m.audit()
 	m.makesNothing()
-	_, err = m.Down(t.Context(), api.DownRequest{Approve: true}, m.events.sink())
+	_, err = m.Down(t.Context(), api.DownRequest{}, m.events.sink())
 	m.ok(err)
 	if _, err := m.site.Observe(t.Context(), "production"); err != nil {
 		t.Errorf("down has ended what it has not made: %v", err)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -41,15 +42,69 @@ func (b *bridges) databases() []string {
 func (e *Engine) bridges(ctx context.Context, w *world, m landscape.Migration) (*bridges, error) {
 	src, _ := w.landscape.Source(m.Source)
 	b := &bridges{}
-	for _, d := range src.Databases {
-		pair, err := e.pair(ctx, w, m, d)
-		if err != nil {
-			b.close()
-			return nil, fmt.Errorf("database %s: %w", d.Name, err)
+	err := e.asking(ctx, w, "the ways to the databases of "+m.Environment, func(ctx context.Context) error {
+		for _, d := range src.Databases {
+			pair, err := e.pair(ctx, w, m, d)
+			if err != nil {
+				return fmt.Errorf("database %s: %w", d.Name, err)
+			}
+			b.list = append(b.list, postgres.NewBridge(pair))
 		}
-		b.list = append(b.list, postgres.NewBridge(pair))
+		return nil
+	})
+	if err != nil {
+		b.close()
+		return nil, err
 	}
 	return b, nil
+}
+
+// lastBridges are for whoever takes a migration back. Where the site cannot say
+// how its side is reached, that is a server that does not answer: the source must
+// not stay fenced, nor keep its log, because AWS is away.
+func (e *Engine) lastBridges(ctx context.Context, w *world, m landscape.Migration) (*bridges, error) {
+	b, err := e.bridges(ctx, w, m)
+	if _, far := w.fronts(); err == nil || !far || ctx.Err() != nil {
+		return b, err
+	}
+	e.log.Warn("going on without the way to the environment", "migration", m.Name, "error", err)
+	src, _ := w.landscape.Source(m.Source)
+	b = &bridges{}
+	for _, d := range src.Databases {
+		from, failure := w.settings.database(d)
+		if failure != nil {
+			return nil, fmt.Errorf("database %s: %w", d.Name, failure)
+		}
+		b.list = append(b.list, postgres.NewBridge(postgres.Pair{Migration: m.Name, Database: d.Name,
+			Source: postgres.Side{Config: from}, Target: postgres.Side{Config: e.lastTarget(ctx, w, m, d.Name, err)}}))
+	}
+	return b, nil
+}
+
+// lastTarget is the way to an environment's database when no bridge could be
+// made: between both databases there may be none any more, from here there is.
+func (e *Engine) lastTarget(ctx context.Context, w *world, m landscape.Migration, database string, why error) *pgx.ConnConfig {
+	if !errors.Is(why, site.ErrInvalid) {
+		return awayConfig(why)
+	}
+	to, err := e.targetConfig(ctx, w, m.Environment, database)
+	if err != nil {
+		return awayConfig(err)
+	}
+	return to
+}
+
+// awayConfig is of a server that cannot be dialed, and says why.
+func awayConfig(why error) *pgx.ConnConfig {
+	config, err := pgx.ParseConfig("postgres://away")
+	if err != nil {
+		panic(err) // it is a URL
+	}
+	config.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
+	config.DialFunc = func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New(why.Error()) // what it was is no matter: a deadline of then is none of now
+	}
+	return config
 }
 
 // pair is one database of a migration with the ways to both its sides.

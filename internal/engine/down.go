@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"godwit/internal/api"
@@ -56,13 +58,13 @@ func (e *Engine) remains(ctx context.Context, sink api.Sink) (*world, error) {
 }
 
 func (e *Engine) mayGoDown(ctx context.Context, w *world, approve bool) error {
-	for _, m := range w.landscape.Migrations {
-		state, err := e.migrationState(ctx, w, m.Name)
-		if err != nil {
-			return err
-		}
-		if state.Truth == migrate.Target && !approve {
-			return api.Fail(api.Refused, "environment %q holds the truth of migration %q: run godwit migrate rollback first, or lose it with --approve", m.Environment, m.Name)
+	states, err := e.migrationStates(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		if why := w.needs(name, states[name]); why != "" && !approve {
+			return api.Fail(api.Refused, "%s", why)
 		}
 	}
 	names, err := e.environmentNames(ctx, w)
@@ -81,6 +83,28 @@ func (e *Engine) mayGoDown(ctx context.Context, w *world, approve bool) error {
 	return nil
 }
 
+// needs says what a migration would lose by down, "" when that is nothing. The
+// landscape may be unknown.
+func (w *world) needs(migration string, state migrationState) string {
+	m, declared := w.landscape.Migration(migration)
+	_, fronted := w.fronts()
+	switch {
+	case !declared && state.underWay():
+		return fmt.Sprintf("migration %q is under way (%s), and what it made on the source could not be taken away now: godwit status says what keeps the engine from it, mend that and run godwit up; "+
+			"or leave it there, and a source that is fenced fenced, with --approve", migration, state.Phase)
+	case state.Truth != migrate.Target || !declared:
+		return ""
+	case fronted && state.Phase == phaseFinished:
+		return "" // whoever made the environment keeps it
+	case fronted:
+		return fmt.Sprintf("environment %q holds the truth of migration %q, and the way back is open: run godwit migrate finish or rollback first; --approve finishes it. "+
+			"The environment stays, but clients that come through this gateway no longer reach it", m.Environment, m.Name)
+	case state.Phase == phaseFinished:
+		return fmt.Sprintf("environment %q holds the truth of migration %q, which is finished: there is no way back, lose it with --approve", m.Environment, m.Name)
+	}
+	return fmt.Sprintf("environment %q holds the truth of migration %q: run godwit migrate rollback first, or lose it with --approve", m.Environment, m.Name)
+}
+
 // endAll ends migrations (so that the source keeps nothing of ours),
 // environments, gateway, and forgets. An environment stays as long as a source
 // could not be left: it is needed for that.
@@ -88,13 +112,16 @@ func (e *Engine) endAll(ctx context.Context, w *world, approve bool, sink api.Si
 	for _, m := range w.landscape.Migrations {
 		err := e.leaveSource(ctx, w, m.Name, sink)
 		if approve && errors.Is(err, postgres.ErrUnreachable) {
-			sink.Event(api.Event{At: time.Now(), Scope: "migration " + m.Name, Step: "the source does not answer", State: "failed",
-				Message: "what godwit made there stays: docs/landscape.md says how to remove it by hand"})
+			sink.Event(api.Event{At: time.Now(), Scope: "migration " + m.Name, Step: "a database does not answer", State: "failed",
+				Message: fmt.Sprintf("what godwit made there stays: docs/landscape.md says how to remove it by hand: %v", err)})
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("nothing was removed: %w; mend that and run godwit down again", err)
 		}
+	}
+	if err := e.unknownSources(ctx, w, sink); err != nil {
+		return err
 	}
 	var errs []error
 	names, err := e.environmentNames(ctx, w)
@@ -114,6 +141,19 @@ func (e *Engine) endAll(ctx context.Context, w *world, approve bool, sink api.Si
 		return err
 	}
 	return removeFile(filepath.Join(e.dir, socketName)) // commands no longer expect an engine here
+}
+
+// unknownSources says of which migrations the source keeps what godwit made
+// there: nothing is known any more but that they were.
+func (e *Engine) unknownSources(ctx context.Context, w *world, sink api.Sink) error {
+	states, err := e.migrationStates(ctx)
+	for name, state := range states {
+		if _, declared := w.landscape.Migration(name); !declared && state.underWay() {
+			sink.Event(api.Event{At: time.Now(), Scope: "migration " + name, Step: "the source is not known", State: "failed",
+				Message: "what godwit made there stays: docs/landscape.md says how to remove it by hand"})
+		}
+	}
+	return err
 }
 
 // forget removes what a new up must not find: settings, migrations, the table,

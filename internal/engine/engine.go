@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"godwit/internal/api"
 	gatewayclient "godwit/internal/gateway/client"
@@ -36,6 +37,7 @@ type Engine struct {
 	gateway  *gatewayclient.Client
 	sites    map[string]opener
 	rollouts rollout.Options // of every rollout
+	patience time.Duration   // how long a site far away may take to answer; see asking
 	roots    *x509.CertPool  // for the certificates of fronts; nil: the system's
 	keeper   keeper
 	secrets  secrets
@@ -71,7 +73,7 @@ func open(dir string, log *slog.Logger, sites map[string]opener, quit context.Ca
 	}
 	return &Engine{
 		dir: dir, log: log, store: s, journal: journal.Open(s), images: images, sites: sites,
-		gateway: gatewayclient.New(filepath.Join(dir, "gateway.sock")), quit: quit,
+		gateway: gatewayclient.New(filepath.Join(dir, "gateway.sock")), quit: quit, patience: sitePatience,
 	}, nil
 }
 

@@ -34,7 +34,7 @@ func (e *Engine) upFronts(ctx context.Context, w *world, sink api.Sink) (api.UpR
 		return api.UpResult{}, err
 	}
 	for _, m := range w.landscape.Migrations {
-		_, absent, err := w.frontPools(ctx, m)
+		_, absent, err := e.frontPools(ctx, w, m)
 		if err != nil {
 			return api.UpResult{}, err
 		}
@@ -51,12 +51,21 @@ func (e *Engine) upFronts(ctx context.Context, w *world, sink api.Sink) (api.UpR
 
 // frontPools are where an environment serves what a migration moves, and what is
 // not there yet. Without fronts of the site's own there are none.
-func (w *world) frontPools(ctx context.Context, m landscape.Migration) (map[string]gateway.Pool, landscape.Findings, error) {
-	pools, absent := map[string]gateway.Pool{}, landscape.Findings{}
+func (e *Engine) frontPools(ctx context.Context, w *world, m landscape.Migration) (pools map[string]gateway.Pool, absent landscape.Findings, err error) {
 	fronts, ok := w.fronts()
 	if !ok {
-		return pools, absent, nil
+		return nil, nil, nil
 	}
+	err = e.asking(ctx, w, "the fronts of "+m.Environment, func(ctx context.Context) (err error) {
+		pools, absent, err = w.found(ctx, fronts, m)
+		return err
+	})
+	return pools, absent, err
+}
+
+// found asks for one front after the other.
+func (w *world) found(ctx context.Context, fronts site.Fronted, m landscape.Migration) (map[string]gateway.Pool, landscape.Findings, error) {
+	pools, absent := map[string]gateway.Pool{}, landscape.Findings{}
 	for _, service := range w.moved(m) {
 		front, err := fronts.Front(ctx, m.Environment, service)
 		if errors.Is(err, site.ErrNotFound) {
@@ -90,7 +99,7 @@ func (w *world) moved(m landscape.Migration) []string {
 
 // setFronts makes the environment's side known to the gateway.
 func (e *Engine) setFronts(ctx context.Context, w *world, m landscape.Migration) error {
-	pools, _, err := w.frontPools(ctx, m)
+	pools, _, err := e.frontPools(ctx, w, m)
 	if err != nil {
 		return err
 	}
@@ -105,7 +114,7 @@ func (e *Engine) setFronts(ctx context.Context, w *world, m landscape.Migration)
 // frontsServing asks the environment's services for their health, through their
 // fronts and as clients do.
 func (e *Engine) frontsServing(ctx context.Context, w *world, m landscape.Migration) (landscape.Findings, error) {
-	pools, found, err := w.frontPools(ctx, m)
+	pools, found, err := e.frontPools(ctx, w, m)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +133,21 @@ func (e *Engine) frontsServing(ctx context.Context, w *world, m landscape.Migrat
 		}
 	}
 	return found, nil
+}
+
+// frontsChecked says before the day what a cutover would refuse for. Until rows
+// are there a service may rightly not be well: that is a warning.
+func (e *Engine) frontsChecked(ctx context.Context, w *world, m landscape.Migration, s migrationState) (landscape.Findings, error) {
+	if _, fronted := w.fronts(); !fronted {
+		return nil, nil
+	}
+	found, err := e.frontsServing(ctx, w, m)
+	for i := range found {
+		if s.Phase == phaseAdopted {
+			found[i].Severity = landscape.Warning
+		}
+	}
+	return found, err
 }
 
 // hosts are those by which clients ask for a service.

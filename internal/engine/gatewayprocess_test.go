@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/gateway"
+	"godwit/internal/site"
 )
 
 // TestMain is also the gateway's process: the engine starts it by executing
@@ -100,6 +102,25 @@ func TestGatewayKilled(t *testing.T) {
 	if b.gateway.Healthy(t.Context()) == nil || len(b.pids()) != 2 {
 		t.Error("after down there is a gateway")
 	}
+}
+
+// TestGatewayBeforeTheSite: after a restart of the machine clients are served,
+// though the site cannot be opened: there may be no credentials yet.
+func TestGatewayBeforeTheSite(t *testing.T) {
+	t.Parallel()
+	b := withoutGateway(t)
+	_, err := b.Up(t.Context(), api.UpRequest{Landscape: b.landscape(), Listen: b.front.address}, b.events.sink())
+	b.ok(err)
+	b.ok(syscall.Kill(b.pids()[0], syscall.SIGKILL))
+	b.ok(b.Engine.close())
+	b.start()
+	b.Engine.sites[defaultSite] = func(context.Context, *Engine, *world, api.Sink) (site.Site, error) {
+		return nil, errors.New("there is no profile bistro")
+	}
+	if err := b.recover(t.Context()); err == nil {
+		t.Fatal("no error")
+	}
+	b.gets(host, "production/till 1")
 }
 
 // TestAddressTaken: the first up says so, and the second may choose another.

@@ -136,8 +136,8 @@ func startGateway(t *testing.T, dir string, roots *x509.CertPool) string {
 	return s.Addr()
 }
 
-// open opens an engine on the state directory, as a start of its process does.
-func (b *bench) open() {
+// start opens an engine on the state directory, as a start of its process does.
+func (b *bench) start() {
 	b.Helper()
 	sites := maps.Clone(b.sites)
 	sites[defaultSite] = func(context.Context, *Engine, *world, api.Sink) (site.Site, error) { return b.front, nil }
@@ -147,7 +147,13 @@ func (b *bench) open() {
 	e.rollouts = rollout.Options{Watch: 250 * time.Millisecond, Poll: 10 * time.Millisecond, Drain: time.Second}
 	b.Engine = e
 	b.Cleanup(func() { e.close() })
-	for until := time.Now().Add(10 * time.Second); e.gateway.Healthy(b.Context()) != nil; {
+}
+
+// open opens an engine beside its gateway.
+func (b *bench) open() {
+	b.Helper()
+	b.start()
+	for until := time.Now().Add(10 * time.Second); b.Engine.gateway.Healthy(b.Context()) != nil; {
 		if time.Now().After(until) {
 			b.Fatal("the gateway does not come up")
 		}

@@ -114,12 +114,21 @@ func (e *Engine) truth(ctx context.Context, w *world, database string) (*pgx.Con
 				config, err := w.settings.database(d)
 				return config, migrate.Source, err
 			}
-			config, err := w.targetConfig(ctx, m.Environment, database)
+			config, err := e.targetConfig(ctx, w, m.Environment, database)
 			return config, migrate.Target, err
 		}
 	}
-	config, err := w.targetConfig(ctx, landscape.MainEnvironment(w.landscape), database)
+	config, err := e.targetConfig(ctx, w, landscape.MainEnvironment(w.landscape), database)
 	return config, migrate.Target, err
+}
+
+// targetConfig is that of the world, without waiting for ever.
+func (e *Engine) targetConfig(ctx context.Context, w *world, environment, database string) (config *pgx.ConnConfig, err error) {
+	err = e.asking(ctx, w, "database "+database+" of "+environment, func(ctx context.Context) (err error) {
+		config, err = w.targetConfig(ctx, environment, database)
+		return err
+	})
+	return config, err
 }
 
 // database is how the engine reaches a data centre's database.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,9 +27,17 @@ func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Che
 			return err
 		}
 		checks.Findings = append(checks.Findings, services...)
-		checks.Go = !checks.Findings.HasErrors()
 		state, err := e.migrationState(ctx, w, name)
-		if err == nil && state.Phase == phaseAdopted {
+		if err != nil {
+			return err
+		}
+		fronts, err := e.frontsChecked(ctx, w, m, state)
+		if err != nil {
+			return err
+		}
+		checks.Findings = append(checks.Findings, fronts...)
+		checks.Go = !checks.Findings.HasErrors()
+		if state.Phase == phaseAdopted {
 			err = w.closeRelays(ctx, m)
 		}
 		return err
@@ -139,7 +148,7 @@ func (e *Engine) Finish(ctx context.Context, name string, sink api.Sink) (api.Mi
 
 // Abort removes everything of a migration from both sides.
 func (e *Engine) Abort(ctx context.Context, name string, sink api.Sink) (api.Migration, error) {
-	err := e.onMigration(ctx, "abort", name, sink, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) error {
+	err := e.withBridges(ctx, "abort", name, sink, e.lastBridges, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) error {
 		state, err := e.migrationState(ctx, w, name)
 		if err != nil {
 			return err
@@ -147,7 +156,11 @@ func (e *Engine) Abort(ctx context.Context, name string, sink api.Sink) (api.Mig
 		if state.Truth != migrate.Source {
 			return api.Fail(api.Refused, "the environment holds the truth: run godwit migrate rollback first, or keep it with godwit migrate finish")
 		}
-		return sink.Timed("migration "+name, "abort", func() error { return e.abort(ctx, w, m, b) })
+		err = sink.Timed("migration "+name, "abort", func() error { return e.abort(ctx, w, m, b) })
+		if errors.Is(err, postgres.ErrUnreachable) {
+			err = fmt.Errorf("%w; run godwit migrate abort again when both sides answer, or, if the environment is gone for good, godwit down --approve", err)
+		}
+		return err
 	})
 	if err != nil {
 		return api.Migration{}, err
@@ -187,7 +200,7 @@ func (e *Engine) leaveSource(ctx context.Context, w *world, name string, sink ap
 		if err := e.revive(ctx, w); err != nil {
 			return err
 		}
-		b, err := e.bridges(ctx, w, m)
+		b, err := e.lastBridges(ctx, w, m)
 		if err != nil {
 			return err
 		}
@@ -201,6 +214,12 @@ func (e *Engine) leaveSource(ctx context.Context, w *world, name string, sink ap
 
 // onMigration does one thing at a time with a migration's bridges.
 func (e *Engine) onMigration(ctx context.Context, what, name string, sink api.Sink,
+	do func(*world, landscape.Migration, *bridges, api.Sink) error) error {
+	return e.withBridges(ctx, what, name, sink, e.bridges, do)
+}
+
+func (e *Engine) withBridges(ctx context.Context, what, name string, sink api.Sink,
+	open func(context.Context, *world, landscape.Migration) (*bridges, error),
 	do func(*world, landscape.Migration, *bridges, api.Sink) error) (err error) {
 	sink, end, err := e.begin(what+" of migration "+name, sink)
 	if err != nil {
@@ -218,7 +237,7 @@ func (e *Engine) onMigration(ctx context.Context, what, name string, sink api.Si
 	if err := e.settle(ctx, w, sink); err != nil {
 		return err
 	}
-	b, err := e.bridges(ctx, w, m)
+	b, err := open(ctx, w, m)
 	if err != nil {
 		return err
 	}

@@ -1,14 +1,20 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"godwit/internal/api"
+	"godwit/internal/journal"
 	"godwit/internal/migrate"
+	"godwit/internal/site"
 )
 
 // withMigration adds a data centre whose till answers "source".
@@ -115,7 +121,86 @@ func TestMigrationUnderWayStays(t *testing.T) {
 	_, err = b.tryUp(true)
 	b.fails(err, api.Refused, `"datacenter" is under way (synced)`, "production")
 	b.text = before
+	b.edit("to        = environment.production", "to        = environment.test")
+	_, err = b.tryUp(true)
+	b.fails(err, api.Refused, `"datacenter" is under way (synced)`, `into environment "production", not into "test"`)
+	b.ok(b.changeMigration(t.Context(), w, "datacenter", func(s *migrationState) { s.Phase, s.Truth = phaseFinished, migrate.Target }))
+	_, err = b.tryUp(true)
+	b.fails(err, api.Refused, `"datacenter" is finished`, "another migration")
+	b.ok(b.changeMigration(t.Context(), w, "datacenter", func(s *migrationState) { s.Phase = phaseCutOver }))
+	b.text = before
+	b.edit(`  database "till" {
+    url = env.DATABASE
+  }
+`, "")
+	_, err = b.tryUp(true)
+	b.fails(err, api.Refused, `"datacenter" is under way (cut-over)`, "databases till, not none")
+	b.text = before
 	b.up()
+}
+
+// TestResumedElsewhere: what was begun towards one environment is not ended at another.
+func TestResumedElsewhere(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	b.up()
+	w, err := b.current()
+	b.ok(err)
+	p := migrate.Plan{Migration: "datacenter", Environment: "test", From: migrate.Source, MaxPause: time.Second}
+	err = b.resumeSwitch(t.Context(), w, journal.Run{ID: "one", Kind: p.Kind(), Payload: p.Payload()}, b.events.sink())
+	if err == nil || !strings.Contains(err.Error(), `towards environment "test"`) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestSourceRefuses: its url may have a password, what is said of it has none.
+func TestSourceRefuses(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	source := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(source.Close)
+	b.env["TILL_URL"] = strings.Replace(source.URL, "://", "://till:"+secret+"@", 1)
+	b.up()
+	w, err := b.current()
+	b.ok(err)
+	m, _ := w.migration("datacenter")
+	err = b.mayServe(t.Context(), w, m, migrate.Source)
+	b.fails(err, api.Refused)
+	if said := marshal(t, api.AsFailure(err)); !strings.Contains(said, "404") || strings.Contains(said, secret) {
+		t.Error(said)
+	}
+}
+
+// TestDownWithoutItsWorld: what an engine could not take up is not forgotten unasked.
+func TestDownWithoutItsWorld(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	b.up()
+	b.turned(migrate.Target)
+	b.ok(b.Engine.close())
+	b.open()
+	b.Engine.sites[defaultSite] = func(context.Context, *Engine, *world, api.Sink) (site.Site, error) {
+		return nil, errors.New("there is no profile bistro")
+	}
+	if err := b.recover(t.Context()); err == nil {
+		t.Fatal("no error")
+	}
+	s, err := b.Status(t.Context())
+	if b.ok(err); !strings.Contains(s.Problem, "there is no profile bistro") {
+		t.Errorf("status: %+v", s)
+	}
+	names, err := b.store.List(t.Context(), documentEnvironment)
+	b.ok(err)
+	for _, name := range names { // those that AWS keeps are not the engine's to remember
+		b.ok(b.store.Delete(t.Context(), documentEnvironment, name))
+	}
+	_, err = b.Down(t.Context(), api.DownRequest{}, b.events.sink())
+	b.fails(err, api.Refused, "under way (cut-over)", "godwit up")
+	_, err = b.Down(t.Context(), api.DownRequest{Approve: true}, b.events.sink())
+	b.ok(err)
+	if !b.events.said("failed", "the source is not known") {
+		t.Error("nobody says what stays on the source")
+	}
 }
 
 func TestMissingSource(t *testing.T) {

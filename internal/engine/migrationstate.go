@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"godwit/internal/api"
@@ -63,22 +66,81 @@ func (e *Engine) changeMigration(ctx context.Context, w *world, name string, cha
 func (s migrationState) underWay() bool { return s.Phase != phaseAdopted && s.Phase != phaseFinished }
 
 // migrationsStay refuses a landscape that leaves a migration under way behind:
-// nobody would end its replication, for which the source keeps its log.
+// nobody would end its replication, for which the source keeps its log. One that
+// turns it elsewhere would send clients to databases that have nothing of theirs.
 func (e *Engine) migrationsStay(ctx context.Context, w *world, p plan.Plan) error {
-	names, err := e.store.List(ctx, documentMigration)
+	states, err := e.migrationStates(ctx)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		var state migrationState
-		if _, err := e.store.Get(ctx, documentMigration, name, &state); err != nil {
-			return err
+	before := &landscape.Landscape{}
+	if s, found, err := e.loadSettings(ctx); err == nil && found {
+		if l, err := parse(s.Landscape); err == nil {
+			before = l
 		}
-		if why := w.leaves(name, p); why != "" && state.underWay() {
+	}
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		state := states[name]
+		why := cmp.Or(w.leaves(name, p), redirected(before, w.landscape, name))
+		_, declared := w.landscape.Migration(name)
+		switch {
+		case why == "" || state.Phase == phaseAdopted:
+		case state.underWay():
 			return api.Fail(api.Refused, "migration %q is under way (%s), and %s: run godwit migrate abort or finish first", name, state.Phase, why)
+		case declared && redirected(before, w.landscape, name) != "":
+			return api.Fail(api.Refused, "migration %q is finished, and %s: declare another migration for that, or run godwit down first", name, why)
 		}
 	}
 	return nil
+}
+
+// migrationStates are those that the store keeps, declared or not.
+func (e *Engine) migrationStates(ctx context.Context) (map[string]migrationState, error) {
+	names, err := e.store.List(ctx, documentMigration)
+	if err != nil {
+		return nil, err
+	}
+	states := map[string]migrationState{}
+	for _, name := range names {
+		var state migrationState
+		if _, err := e.store.Get(ctx, documentMigration, name, &state); err != nil {
+			return nil, err
+		}
+		states[name] = state
+	}
+	return states, nil
+}
+
+// redirected says how a landscape has a migration move something else, or
+// elsewhere, than the one before it; "" when it does not.
+func redirected(before, now *landscape.Landscape, migration string) string {
+	was, known := before.Migration(migration)
+	is, declared := now.Migration(migration)
+	switch {
+	case !known || !declared:
+		return ""
+	case was.Environment != is.Environment:
+		return fmt.Sprintf("it moves into environment %q, not into %q", was.Environment, is.Environment)
+	case was.Source != is.Source:
+		return fmt.Sprintf("it moves source %q, not %q", was.Source, is.Source)
+	case before.AWS != nil && now.AWS != nil && before.AWS.Region != now.AWS.Region:
+		return fmt.Sprintf("it moves to region %s, not to %s", before.AWS.Region, now.AWS.Region)
+	}
+	if had, has := databaseNames(before, was.Source), databaseNames(now, is.Source); !slices.Equal(had, has) {
+		return fmt.Sprintf("it moves databases %s, not %s", strings.Join(had, ", "), cmp.Or(strings.Join(has, ", "), "none"))
+	}
+	return ""
+}
+
+// databaseNames are those of a source, sorted.
+func databaseNames(l *landscape.Landscape, source string) []string {
+	src, _ := l.Source(source)
+	var names []string
+	for _, d := range src.Databases {
+		names = append(names, d.Name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // leaves says how a plan leaves a migration behind, "" when it does not.
@@ -131,7 +193,11 @@ func (e *Engine) MigrationStatus(ctx context.Context, name string) (api.Migratio
 	if state.Phase == phaseAdopted {
 		return m, nil
 	}
-	limit, cancel := context.WithTimeout(ctx, statusTimeout)
+	patience := statusTimeout
+	if _, far := w.fronts(); far {
+		patience += e.patience // the ways are asked for first
+	}
+	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := e.look(limit, w, declared, &m); err != nil {
 		m.Problem = err.Error()

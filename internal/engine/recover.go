@@ -18,30 +18,49 @@ import (
 func (e *Engine) recover(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
 	defer cancel()
-	w, err := e.lastWorld(ctx)
+	s, found, err := e.loadSettings(ctx)
 	if err != nil {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.trouble = err
-		return err
+		return e.troubled(err)
 	}
-	if w == nil {
+	if !found {
 		return nil
 	}
+	// First of all, from its last table: clients need neither the landscape nor its site.
+	starts := e.ensureGateway(ctx, s.Listen)
+	if starts != nil {
+		e.keeper.want(s.Listen) // its address may become free
+	}
+	w, err := e.lastWorld(ctx, s)
+	if err != nil {
+		return errors.Join(starts, e.troubled(err))
+	}
 	e.setWorld(w)
-	if err := e.ensureGateway(ctx, w.settings.Listen); err != nil {
-		e.keeper.want(w.settings.Listen) // its address may become free
-		return err
+	if starts != nil {
+		return starts
 	}
 	return e.settle(ctx, w, e.logSink())
 }
 
-// lastWorld is the world of the last engine; nil when there was none.
-func (e *Engine) lastWorld(ctx context.Context) (*world, error) {
-	s, found, err := e.loadSettings(ctx)
-	if err != nil || !found {
-		return nil, err
+// troubled keeps why the world of the last engine could not be taken up.
+func (e *Engine) troubled(err error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.trouble = err
+	return err
+}
+
+// troubles is what troubled kept, "" when there is nothing.
+func (e *Engine) troubles() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.trouble == nil {
+		return ""
 	}
+	return fmt.Sprintf("what the last engine left could not be taken up: %v", e.trouble)
+}
+
+// lastWorld is the world of the last engine.
+func (e *Engine) lastWorld(ctx context.Context, s settings) (*world, error) {
 	e.secrets.keep(s.Landscape.Env)
 	l, err := parse(s.Landscape)
 	if err != nil {

@@ -60,7 +60,7 @@ func migrationRoutes(l *landscape.Landscape, m landscape.Migration, side migrate
 // adopt makes the data centre's services known to the gateway and points every
 // route where the truth is. No other host is answered after it.
 func (e *Engine) adopt(ctx context.Context, w *world) ([]api.Route, error) {
-	pools, err := w.pools(ctx)
+	pools, err := e.pools(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -112,10 +112,10 @@ func routed(routes map[string]string, pool string) bool {
 }
 
 // pools are both sides of the migrations, as far as the engine sets them.
-func (w *world) pools(ctx context.Context) (map[string]gateway.Pool, error) {
+func (e *Engine) pools(ctx context.Context, w *world) (map[string]gateway.Pool, error) {
 	pools := map[string]gateway.Pool{}
 	for _, m := range w.landscape.Migrations {
-		fronts, _, err := w.frontPools(ctx, m)
+		fronts, _, err := e.frontPools(ctx, w, m)
 		if err != nil {
 			return nil, err
 		}

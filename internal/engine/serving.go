@@ -112,7 +112,7 @@ func asks(ctx context.Context, client *http.Client, url, host string) error {
 	}
 	res.Body.Close()
 	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("%s answers %s", url, res.Status)
+		return fmt.Errorf("%s answers %s", req.URL.Redacted(), res.Status)
 	}
 	return nil
 }

@@ -89,7 +89,8 @@ func (s settings) merge(r api.UpRequest) settings {
 	s.Landscape.Env = values
 	s.Site = cmp.Or(s.Site, r.Site, defaultSite)
 	if r.AWS != nil {
-		s.AWS = *r.AWS
+		s.AWS = api.AWS{Endpoint: cmp.Or(r.AWS.Endpoint, s.AWS.Endpoint), Profile: cmp.Or(r.AWS.Profile, s.AWS.Profile),
+			DatabaseCA: cmp.Or(r.AWS.DatabaseCA, s.AWS.DatabaseCA)} // no later up checks certificates less
 	}
 	s.Listen = cmp.Or(r.Listen, s.Listen, defaultListen)
 	s.Isolation = cmp.Or(s.Isolation, r.Isolation, defaultIsolation)

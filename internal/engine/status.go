@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"godwit/internal/api"
+	"godwit/internal/site"
 	"godwit/internal/version"
 )
 
@@ -20,13 +21,18 @@ func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 	}
 	w, err := e.current()
 	if err != nil {
+		s.Problem = e.secrets.conceal(e.troubles())
 		return s, nil
 	}
 	s.Landscape = w.landscape.Name
 	s.Site = cmp.Or(w.settings.Site, defaultSite)
 	s.Isolation = w.site.Abilities().Isolation
 	s.Gateway = e.gatewayStatus(ctx, w)
-	observed, err := e.observe(ctx, w, w.watched())
+	var observed []site.Environment
+	err = e.asking(ctx, w, "what runs", func(ctx context.Context) (err error) {
+		observed, err = e.observe(ctx, w, w.watched())
+		return err
+	})
 	if err != nil {
 		s.Problem = err.Error()
 	}

@@ -35,22 +35,29 @@ func (e *Engine) keepStreams(ctx context.Context) {
 	}
 }
 
+// rejoinIdle asks the site before it claims anything, so that no command finds
+// the engine busy because AWS is slow.
 func (e *Engine) rejoinIdle(ctx context.Context, w *world, m landscape.Migration) error {
 	state, err := e.migrationState(ctx, w, m.Name)
 	if _, fronted := w.fronts(); err != nil || !fronted || !state.underWay() {
 		return err
 	}
-	giveBack, err := e.claim("keeping the streams of migration " + m.Name)
-	if err != nil {
-		return nil
-	}
-	defer giveBack()
 	b, err := e.bridges(ctx, w, m)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	return w.rejoin(ctx, b)
+	giveBack, err := e.claim("keeping the streams of migration " + m.Name)
+	if err != nil {
+		return nil
+	}
+	defer giveBack()
+	if now, err := e.migrationState(ctx, w, m.Name); err != nil || !now.underWay() {
+		return err // it ended meanwhile
+	}
+	limit, cancel := context.WithTimeout(ctx, e.patience)
+	defer cancel()
+	return w.rejoin(limit, b)
 }
 
 // rejoin is for sites of whose passwords others dispose.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"godwit/internal/api"
 	"godwit/internal/journal"
@@ -37,8 +38,10 @@ func (e *Engine) turn(ctx context.Context, name string, from migrate.Side, sink 
 		if err := e.mayServe(ctx, w, m, from.Other()); err != nil {
 			return err
 		}
-		if err := e.setFronts(ctx, w, m); err != nil {
-			return err
+		if from == migrate.Source { // a way back must not need the front that is left
+			if err := e.setFronts(ctx, w, m); err != nil {
+				return err
+			}
 		}
 		if err := w.rejoin(ctx, b); err != nil {
 			return err
@@ -94,7 +97,14 @@ func (e *Engine) resumeSwitch(ctx context.Context, w *world, run journal.Run, si
 	if !ok {
 		return fmt.Errorf("the landscape no longer declares migration %q", p.Migration)
 	}
-	b, err := e.bridges(ctx, w, m)
+	if m.Environment != p.Environment {
+		return fmt.Errorf("it was begun towards environment %q, and the landscape moves migration %q into %q: declare it as it was", p.Environment, m.Name, m.Environment)
+	}
+	open := e.bridges
+	if e.takesBack(ctx, run, p) {
+		open = e.lastBridges
+	}
+	b, err := open(ctx, w, m)
 	if err != nil {
 		return err
 	}
@@ -105,6 +115,19 @@ func (e *Engine) resumeSwitch(ctx context.Context, w *world, run journal.Run, si
 		return nil // that is what was to be reached
 	}
 	return err
+}
+
+// takesBack: what is left of a switch is to open the source again, for which the
+// environment is not needed.
+func (e *Engine) takesBack(ctx context.Context, run journal.Run, p migrate.Plan) bool {
+	record, err := e.journal.Record(ctx, run.ID)
+	if err != nil || p.From != migrate.Source {
+		return false
+	}
+	begun := func(s journal.Step) bool {
+		return s.PointOfNoReturn && slices.ContainsFunc(record.Outcome.Steps, func(r journal.Result) bool { return r.Name == s.Name })
+	}
+	return !slices.ContainsFunc(migrate.NewSwitch(p, nil, nil).Steps(), begun)
 }
 
 // resumeSync: a sync that was interrupted goes on when it is asked for again.
