@@ -15,7 +15,7 @@ import (
 // are complete: one mistake does not hide the next. With an error among them
 // the landscape is nil, for half a landscape is a different one.
 func Parse(files []File) (*Landscape, Findings) {
-	r := &reader{landscape: &Landscape{Shield: standardShield()}, declared: map[string]map[string]place{}}
+	r := &reader{landscape: &Landscape{Shield: standardShield()}, declared: map[string]map[string]place{}, outside: map[Ref]place{}}
 	for i, f := range files {
 		r.file(newSource(f, i))
 	}
@@ -47,6 +47,7 @@ type reader struct {
 	shielded  bool
 	awsAt     *body // the block aws
 	fronted   []fronted
+	outside   map[Ref]place // in aws: network of an environment's vpn, egress of a service
 }
 
 // use is a reference to something that must be declared somewhere.

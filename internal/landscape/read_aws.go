@@ -73,53 +73,20 @@ func (b *body) awsEnvironment() AWSEnvironment {
 	e := AWSEnvironment{Name: b.name, Sizing: b.sizing(Sizing{}), Gateways: b.gateways(), NoDNS: b.noDNS()}
 	for _, c := range b.children() {
 		e.VPN = c.vpn()
+		_, b.outside[Ref{b.kind, b.name}], _ = c.expr("network")
 	}
 	return e
-}
-
-func (b *body) vpn() *VPN {
-	v := &VPN{Network: b.cidr("network")}
-	s, at := b.text("gateway", "")
-	if s == "" {
-		return v
-	}
-	var err error
-	if v.Gateway, err = netip.ParseAddr(s); err != nil || !v.Gateway.Is4() || v.Gateway.IsPrivate() || v.Gateway.IsLoopback() {
-		b.must(at, "gateway", "a public IPv4 address")
-	}
-	return v
-}
-
-// cidr reads a network anywhere.
-func (b *body) cidr(name string) netip.Prefix {
-	s, at := b.text(name, "")
-	if s == "" {
-		return netip.Prefix{}
-	}
-	p, ok := network4(s)
-	if !ok {
-		b.must(at, name, "an IPv4 network in CIDR notation, not wider than a /8")
-	}
-	return p
-}
-
-// network4 reads a network that is somebody's, not everybody's.
-func network4(s string) (netip.Prefix, bool) {
-	p, err := netip.ParsePrefix(s)
-	return p, err == nil && p.Addr().Is4() && p == p.Masked() && p.Bits() >= 8
 }
 
 func (b *body) awsService() AWSService {
 	s := AWSService{Name: b.name}
 	s.Instance, _ = b.match("instance", "", instanceType, "an EC2 instance type")
 	_, at, _ := b.expr("egress")
+	b.outside[Ref{b.kind, b.name}] = at
 	for _, text := range b.texts("egress") {
-		p, ok := network4(text)
-		if !ok {
-			b.must(at, "egress", "a list of IPv4 networks in CIDR notation, none wider than a /8")
-			continue
+		if p, ok := b.network4(at, "egress", text, "a list of IPv4 networks in CIDR notation, none wider than a /8"); ok {
+			s.Egress = append(s.Egress, p)
 		}
-		s.Egress = append(s.Egress, p)
 	}
 	return s
 }
@@ -178,43 +145,6 @@ func (r *reader) checkAWS() {
 	r.checkEgress(a)
 	r.checkOutside(a)
 	r.checkFronted(a)
-}
-
-// checkOutside reports networks outside that are not: they would open the
-// environment to itself.
-func (r *reader) checkOutside(a *AWS) {
-	for _, e := range r.environs {
-		if !e.Network.IsValid() {
-			continue
-		}
-		if v := a.In(e.Name).VPN; v != nil && v.Network.IsValid() && v.Network.Overlaps(e.Network) {
-			r.add(r.awsAt.at, Error, fmt.Sprintf("network %s at the other end of the vpn overlaps %s of environment %s", v.Network, e.Network, quoted(e.Name)),
-				"name the network of the data centre, and give the environment another")
-		}
-		for _, s := range a.Services {
-			for _, n := range s.Egress {
-				if n.Overlaps(e.Network) {
-					r.add(r.awsAt.at, Error, fmt.Sprintf("egress %s of service %s overlaps the network of environment %s", n, quoted(s.Name), quoted(e.Name)),
-						"name networks outside only; what is inside is reached by needs")
-				}
-			}
-		}
-	}
-}
-
-// checkEgress reports services whose way out is closed in every environment.
-func (r *reader) checkEgress(a *AWS) {
-	for _, e := range r.landscape.Environments {
-		if a.In(e.Name).NAT != NATNone {
-			return
-		}
-	}
-	for _, s := range a.Services {
-		if len(s.Egress) > 0 {
-			r.add(r.awsAt.at, Error, fmt.Sprintf("service %s has an egress, and no environment has a NAT", quoted(s.Name)),
-				`add nat = "single" or "zone", or remove egress`)
-		}
-	}
 }
 
 func quotedList(all []string) string { return `"` + strings.Join(all, `", "`) + `"` }

@@ -14,12 +14,17 @@ const (
 	widest6      = 48
 )
 
-// notPublic are the IPv4 networks that nobody has on the internet, besides the
-// private ones.
-var notPublic = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("127.0.0.0/8"),
-	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("224.0.0.0/3"),
-}
+// nobodys are the IPv4 networks in which nobody can be reached from elsewhere;
+// notPublic are more that nobody has on the internet, besides the private ones.
+var (
+	nobodys = []netip.Prefix{
+		netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"),
+		netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("224.0.0.0/3"),
+	}
+	notPublic = []netip.Prefix{
+		netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
+	}
+)
 
 var public6 = netip.MustParsePrefix("2000::/3") // all that is given away of IPv6
 
@@ -31,11 +36,16 @@ type fronted struct {
 
 // gateways reads public addresses of gateways; a lone address is a network of one.
 func (b *body) gateways() []netip.Prefix {
-	_, at, given := b.expr("gateways")
+	e, at, given := b.expr("gateways")
 	if !given {
 		return nil
 	}
 	b.fronted = append(b.fronted, fronted{b.name, "gateways", at})
+	if list, ok := asList(e); ok && len(list) == 0 {
+		b.add(at, Error, "gateways of "+b.title+" names nobody",
+			"remove it, or name the gateway's public address: gateways = "+b.shape.attrs["gateways"].example)
+		return nil
+	}
 	texts := b.texts("gateways")
 	if len(texts) > mostGateways {
 		b.must(at, "gateways", fmt.Sprintf("a list of at most %d addresses", mostGateways))
@@ -79,7 +89,8 @@ func public(a netip.Addr) bool {
 	if a.Is6() {
 		return public6.Contains(a)
 	}
-	return !a.IsPrivate() && !slices.ContainsFunc(notPublic, func(n netip.Prefix) bool { return n.Contains(a) })
+	holds := func(n netip.Prefix) bool { return n.Contains(a) }
+	return !a.IsPrivate() && !slices.ContainsFunc(nobodys, holds) && !slices.ContainsFunc(notPublic, holds)
 }
 
 // noDNS reads dns, which is true when it is not said.
@@ -110,7 +121,8 @@ func (r *reader) checkFronted(a *AWS) {
 			r.add(m.at, Warning, fmt.Sprintf("names of environment %s would be turned to AWS by godwit aws apply before the cutover of migration %s", quoted(m.Environment), quoted(m.Name)),
 				fmt.Sprintf("add dns = false to environment %s of block aws; when the migration is finished, remove both", quoted(m.Environment)))
 		}
-		if len(in.Gateways) == 0 {
+		said := func(f fronted) bool { return f.environment == m.Environment && f.attribute == "gateways" }
+		if !slices.ContainsFunc(r.fronted, said) { // wrong ones are found already
 			r.add(m.at, Warning, fmt.Sprintf("after the cutover of migration %s all clients reach environment %s on AWS through one gateway, and its shield would count them as one client", quoted(m.Name), quoted(m.Environment)),
 				fmt.Sprintf("add gateways with the public address of the data centre's gateway to environment %s of block aws", quoted(m.Environment)))
 		}

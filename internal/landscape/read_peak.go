@@ -2,15 +2,11 @@ package landscape
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 )
 
-var (
-	dayNames     = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} // as time.Weekday counts
-	timezoneName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$`)
-)
+var dayNames = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} // as time.Weekday counts
 
 // peak reads a block peak of a scale.
 func (b *body) peak(most int) Peak {
@@ -18,7 +14,7 @@ func (b *body) peak(most int) Peak {
 	var begins, ends bool
 	p.From, begins = b.timeOfDay("from")
 	p.Until, ends = b.timeOfDay("until")
-	p.Timezone, _ = b.match("timezone", "UTC", timezoneName, "an IANA time zone")
+	p.Timezone = b.timezone()
 	min, at := b.number("min", 1, 1, maxScale)
 	p.Min = min
 	if p.Min > most {

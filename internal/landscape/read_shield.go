@@ -31,16 +31,37 @@ func (r *reader) shield(b *body) {
 	if _, at, given := b.expr("window"); given && !slices.Contains(windows, s.Window) {
 		b.must(at, "window", `"1m", "2m", "5m" or "10m"`)
 	}
-	s.Rate, _ = b.number("rate", standardRate, leastRate, mostRate)
-	s.Rules = b.rules()
-	seen := map[Ref]bool{}
-	for _, c := range b.children() {
-		r.innerName(b, c, seen)
-		limit := ShieldLimit{Name: c.name, Path: c.path("path", "")}
-		limit.Rate, _ = c.number("rate", s.Rate, leastRate, mostRate)
-		s.Limits = append(s.Limits, limit)
+	s.Rate = standardRate
+	if _, _, given := b.expr("rate"); given {
+		s.Rate, _ = b.number("rate", 0, leastRate, mostRate)
 	}
+	s.Rules = b.rules()
+	s.Limits = b.limits(s.Rate)
 	r.landscape.Shield = s
+}
+
+// limits reads the tighter rates of a shield whose own rate is whole; 0: it has
+// no good one, and there is nothing to compare with.
+func (b *body) limits(whole int) []ShieldLimit {
+	var all []ShieldLimit
+	seen, paths := map[Ref]bool{}, map[string]string{}
+	for _, c := range b.children() {
+		b.innerName(b, c, seen)
+		limit := ShieldLimit{Name: c.name, Path: c.path("path", "")}
+		var at place
+		if limit.Rate, at = c.number("rate", 0, leastRate, mostRate); whole > 0 && limit.Rate >= whole {
+			b.add(at, Error, fmt.Sprintf("rate %d of %s is not below the shield's own %d, which counts these requests too", limit.Rate, c.title, whole),
+				"write a lower rate, or remove the limit; a higher one for all paths is rate of the shield")
+		}
+		if other, doubled := paths[limit.Path]; doubled && limit.Path != "" {
+			_, at, _ := c.expr("path")
+			b.add(at, Error, fmt.Sprintf("%s has the path %s of limit %s", c.title, quoted(limit.Path), quoted(other)), "keep one of the two")
+		} else {
+			paths[limit.Path] = c.name
+		}
+		all = append(all, limit)
+	}
+	return all
 }
 
 func (b *body) rules() []ShieldRules {
