@@ -137,6 +137,12 @@ func TestSecondUpOnAWS(t *testing.T) {
 	}
 	w, err := b.current()
 	b.ok(err)
+	s := w.settings
+	s.Account = "999999999999"
+	b.ok(b.saveSettings(t.Context(), s))
+	_, err = b.Up(t.Context(), up, b.events.sink())
+	b.fails(err, api.Refused, "of account "+awstest.AccountID, "in account 999999999999")
+	b.ok(b.saveSettings(t.Context(), w.settings))
 	b.ok(b.changeMigration(t.Context(), w, "datacenter", func(s *migrationState) { s.Phase, s.Truth = phaseCutOver, migrate.Target }))
 	b.edit(`region   = "eu-central-1"`, `region   = "eu-west-1"`)
 	up.Landscape = b.landscape()

@@ -33,6 +33,9 @@ func (e *Engine) upFronts(ctx context.Context, w *world, sink api.Sink) (api.UpR
 	if err := e.migrationsStay(ctx, w, plan.Plan{}); err != nil {
 		return api.UpResult{}, err
 	}
+	if err := e.sameAccount(ctx, w); err != nil {
+		return api.UpResult{}, err
+	}
 	for _, m := range w.landscape.Migrations {
 		_, absent, err := e.frontPools(ctx, w, m)
 		if err != nil {
@@ -47,6 +50,26 @@ func (e *Engine) upFronts(ctx context.Context, w *world, sink api.Sink) (api.UpR
 	}
 	routes, err := e.adopt(ctx, w)
 	return api.UpResult{Gateway: w.settings.Listen, Routes: routes}, err
+}
+
+// sameAccount remembers whose the environments are, and refuses another's: there
+// may be one of the same name, with other databases.
+func (e *Engine) sameAccount(ctx context.Context, w *world) error {
+	fronts, ok := w.fronts()
+	if !ok {
+		return nil
+	}
+	return e.asking(ctx, w, "the account", func(ctx context.Context) error {
+		account, err := fronts.Account(ctx)
+		if err != nil {
+			return err
+		}
+		if before := w.settings.Account; before != "" && before != account {
+			return api.Fail(api.Refused, "these credentials are of account %s, and the environments of this engine are in account %s: set AWS_PROFILE to one of that, or use another state directory with --state", account, before)
+		}
+		w.settings.Account = account
+		return nil
+	})
 }
 
 // frontPools are where an environment serves what a migration moves, and what is

@@ -27,6 +27,7 @@ type settings struct {
 	Landscape api.Landscape `json:"landscape"`
 	Site      string        `json:"site,omitempty"` // "" in those of older versions: local
 	AWS       api.AWS       `json:"aws,omitzero"`
+	Account   string        `json:"account,omitempty"` // that the environments are in, where a site has such
 	Listen    string        `json:"listen"`
 	Isolation string        `json:"isolation"`
 }

@@ -39,6 +39,9 @@ func (e *Engine) turn(ctx context.Context, name string, from migrate.Side, sink 
 			return err
 		}
 		if from == migrate.Source { // a way back must not need the front that is left
+			if err := e.sameAccount(ctx, w); err != nil {
+				return err
+			}
 			if err := e.setFronts(ctx, w, m); err != nil {
 				return err
 			}

@@ -141,6 +141,9 @@ type Fronted interface {
 	// when the environment or its load balancer is not there, or the service has
 	// no ingress.
 	Front(ctx context.Context, environment, service string) (Front, error)
+	// Account is whose everything on the site is, with the credentials that are
+	// used now: the same names may be there in another's.
+	Account(ctx context.Context) (string, error)
 }
 
 // Isolation is the outcome of sending real packets over every ordered pair of

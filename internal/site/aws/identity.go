@@ -13,6 +13,12 @@ type Identity struct {
 	ARN     string
 }
 
+// Account implements site.Fronted.
+func (s *Site) Account(ctx context.Context) (string, error) {
+	i, err := s.clients.WhoAmI(ctx)
+	return i.Account, err
+}
+
 // WhoAmI asks AWS, which anybody may: so it also finds out whether there are
 // valid credentials before anything is begun.
 func (c Clients) WhoAmI(ctx context.Context) (Identity, error) {
