@@ -48,6 +48,7 @@ what was not; 3 approval is wanted.`,
 			if adopt || push {
 				return a.failed(a.recover(c, directory(args), &roots, o.options(false), adopt, push))
 			}
+			a.warn(directory(args))
 			return a.failed(a.apply(c, directory(args), &roots, o.options(false), from, c.Flags().Changed("plan"), approve))
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"godwit/internal/cloud"
+	"godwit/internal/landscape"
 	"godwit/internal/site/aws/tofu"
 )
 
@@ -34,6 +35,7 @@ Exit status: 0, and with --detailed-exitcode 2 when changes are pending.`,
   godwit aws plan --env test --json | jq '.summary.create[].address'`,
 		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			a.warn(directory(args))
 			cl, saved, err := a.planRoot(c, directory(args), &roots, o.options(false))
 			if err != nil {
 				return a.failed(err)
@@ -90,4 +92,18 @@ func (a *onAWS) planRoot(c *cobra.Command, dir string, roots *rootFlags, o tofu.
 func (a *onAWS) showPlan(cl *cloud.Cloud, saved tofu.Saved) error {
 	p := planned{Saved: saved, Reasons: append([]tofu.Reason{}, cl.Reasons(saved)...)}
 	return a.view.result(p, func(w io.Writer) { showSummary(w, p, a.view.outColor) })
+}
+
+// warn prints what validate would warn of: who applies may never have asked it.
+// What cannot be read at all is the command's own failure.
+func (a *onAWS) warn(dir string) {
+	files, _, err := readFiles(dir)
+	if err != nil || a.view.quiet {
+		return
+	}
+	if _, findings := landscape.Parse(files); !findings.HasErrors() {
+		a.view.mu.Lock()
+		defer a.view.mu.Unlock()
+		findings.Format(a.view.err, a.view.color)
+	}
 }

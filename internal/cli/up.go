@@ -119,6 +119,8 @@ func (o upOptions) access() (*api.AWS, error) {
 		return nil, api.Fail(api.Usage, "--ca and --endpoint say how AWS is reached: give --site aws with them")
 	case o.site != "aws":
 		return nil, nil
+	case o.isolation != "":
+		return nil, api.Fail(api.Usage, "--isolation is for the local site: on AWS networks isolate")
 	}
 	if err := tofu.Endpoint(o.aws.Endpoint).Check(); err != nil {
 		return nil, api.Fail(api.Usage, "%v", err)

@@ -141,7 +141,22 @@ func (c *Cloud) preflight(ctx context.Context, root string) error {
 
 // Reasons are why a plan wants approval; none: it does not.
 func (c *Cloud) Reasons(s tofu.Saved) []tofu.Reason {
-	return tofu.Guard(s.Summary, c.protected(s.Root.Name))
+	return tofu.Guard(s.Summary, c.stakes(s.Root.Name))
+}
+
+// stakes are what a root can lose, and whose clients a migration is still to bring there.
+func (c *Cloud) stakes(root string) tofu.Stakes {
+	at := tofu.Stakes{Protected: c.protected(root)}
+	for _, m := range c.Landscape.Migrations {
+		if tofu.EnvironmentRoot(m.Environment) != root {
+			continue
+		}
+		at.Migration, at.Hosts = m.Name, nil
+		for _, in := range c.Landscape.Ingresses {
+			at.Hosts = append(at.Hosts, landscape.IngressHost(c.Landscape, in, m.Environment))
+		}
+	}
+	return at
 }
 
 // Load reads the plan that was saved last for a root, or the one in a file.

@@ -46,7 +46,7 @@ type (
 )
 
 func unsupported(what string) error {
-	return api.Fail(api.Failed, "this site has no %s: %v", what, site.ErrUnsupported)
+	return api.Fail(api.Failed, "this site offers the engine no %s", what)
 }
 
 // Logs sends the lines of instances and databases.

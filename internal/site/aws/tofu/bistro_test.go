@@ -1,6 +1,7 @@
 package tofu
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -31,8 +32,8 @@ func TestBistro(t *testing.T) {
 	account, test := Root{w.Dir, AccountRoot}, Root{w.Dir, EnvironmentRoot("test")}
 
 	s := mustPlan(t, c.Driver, account, PlanOptions{})
-	if s.Place != localPlace || len(s.Summary.Create) < 20 || len(Guard(s.Summary, true)) != 0 {
-		t.Errorf("the account: %s, %d to create, %v", s.Place, len(s.Summary.Create), Guard(s.Summary, true))
+	if s.Place != localPlace || len(s.Summary.Create) < 20 || len(Guard(s.Summary, Stakes{Protected: true})) != 0 {
+		t.Errorf("the account: %s, %d to create, %v", s.Place, len(s.Summary.Create), Guard(s.Summary, Stakes{Protected: true}))
 	}
 	c.Progress = func(e Event) {
 		if e.Kind == Done && strings.HasSuffix(e.Address, "aws_s3_bucket.state") {
@@ -45,13 +46,22 @@ func TestBistro(t *testing.T) {
 	c.Progress = nil
 	mustBeEmpty(t, c.Driver, account)
 
-	result := mustApply(t, c.Driver, test)
+	s = mustPlan(t, c.Driver, test, PlanOptions{})
+	moving := Stakes{Migration: "datacenter", Hosts: []string{"test.till.bistro.example"}}
+	if reasons := Guard(s.Summary, moving); len(reasons) != 2 || !strings.Contains(reasons[0].Why, "turns the clients of test.till.bistro.example to AWS") ||
+		len(Guard(s.Summary, Stakes{})) != 0 || s.Summary.Protected {
+		t.Errorf("names that turn clients: %v of %v", reasons, s.Summary.Names)
+	}
+	result, err := c.Apply(t.Context(), s, ApplyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("%d resources made in %v", len(result.Outcome.Done), result.Elapsed)
 	drift(t, c, w, test)
 
 	s = mustPlan(t, c.Driver, test, PlanOptions{Destroy: true})
 	for _, protected := range []bool{true, false} {
-		reasons := Guard(s.Summary, protected)
+		reasons := Guard(s.Summary, Stakes{Protected: protected})
 		if !slices.ContainsFunc(reasons, func(r Reason) bool { return strings.Contains(r.Address, "aws_db_instance") }) {
 			t.Errorf("the end of the databases needs no approval: %v", reasons)
 		}
@@ -87,6 +97,10 @@ func drift(t *testing.T, c *cloud, w *tofutest.Workspace, r Root) {
 		t.Errorf("after a scaling: %s", asJSON(t, s))
 	}
 	set("aws_db_instance", "backup_retention_period", 0)
+	set("aws_db_instance", "deletion_protection", true)
+	if _, err := c.Plan(t.Context(), r, PlanOptions{Destroy: true}); !errors.Is(err, ErrProtected) || !strings.Contains(err.Error(), "environments/test: it is protected on AWS still") {
+		t.Errorf("the end of what is protected still: %v", err)
+	}
 	removed := 0
 	w.Alter(func(all tofutest.World) {
 		for key, one := range all {
@@ -101,6 +115,9 @@ func drift(t *testing.T, c *cloud, w *tofutest.Workspace, r Root) {
 	mended := slices.DeleteFunc(slices.Clone(s.Drift), func(d Change) bool { return d.Kept })
 	if len(s.Update) != 2 || len(s.Create) != 1 || len(mended) != 3 {
 		t.Errorf("after changes by hand: %s", asJSON(t, s))
+	}
+	if reasons := Guard(s, Stakes{}); !s.Protected || len(reasons) != 2 || reasons[0].Why != "its protection from deletion ends" {
+		t.Errorf("what is protected there needs no approval: %v", reasons)
 	}
 	if i := slices.IndexFunc(mended, func(d Change) bool { return d.Type == "aws_db_instance" }); i < 0 ||
 		!slices.ContainsFunc(mended[i].Fields, func(f Field) bool { return f.Path == "backup_retention_period" && f.After == "0" }) {

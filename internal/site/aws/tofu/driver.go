@@ -24,6 +24,7 @@ import (
 	"log"
 	"maps"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -122,7 +123,14 @@ func inherited(more map[string]string) map[string]string {
 
 const cliConfig = "TF_CLI_CONFIG_FILE"
 
-// Unlock removes a lock that nobody holds any more, by its id.
+// ErrUnlocked: there is no lock to remove.
+var ErrUnlocked = errors.New("is not locked")
+
+// unlocked is what S3 says of a lock that is not in the bucket.
+var unlocked = regexp.MustCompile(`NoSuchKey`)
+
+// Unlock removes a lock that nobody holds any more, by its id. ErrUnlocked: there
+// is none.
 func (d *Driver) Unlock(ctx context.Context, r Root, id string) error {
 	return d.alone(r, func() error {
 		if _, err := d.prepare(ctx, r); err != nil {
@@ -132,7 +140,11 @@ func (d *Driver) Unlock(ctx context.Context, r Root, id string) error {
 		if err != nil {
 			return err
 		}
-		if err := tf.ForceUnlock(ctx, id); err != nil {
+		err = tf.ForceUnlock(ctx, id)
+		if err != nil && unlocked.MatchString(err.Error()) {
+			return fmt.Errorf("%s %w: there is nothing to unlock", r.Name, ErrUnlocked)
+		}
+		if err != nil {
 			return d.failure("unlock", r, nil, err)
 		}
 		return nil

@@ -153,6 +153,9 @@ func plainError(text string) (summary, detail string) {
 var (
 	ansi  = regexp.MustCompile("\x1b\\[[0-9;]*m")
 	noise = regexp.MustCompile(`(?i),? ?\b(RequestID|HostID|Request ID|x-amz-id-2): ?[^,\s)]*,?`)
+	// Of credentials that were not found the summary says that already, and whoever
+	// knows these words by heart would say the mend once more.
+	asked = regexp.MustCompile(`(?i)\b(get identity: |get credentials: |failed to (refresh|retrieve) cached credentials[,:] )`)
 	space = regexp.MustCompile(`\s+`)
 )
 
@@ -160,6 +163,7 @@ const longestDetail = 700
 
 func tidy(s string) string {
 	s = strings.TrimSpace(space.ReplaceAllString(noise.ReplaceAllString(s, ""), " "))
+	s = asked.ReplaceAllString(s, "")
 	if r := []rune(s); len(r) > longestDetail {
 		s = string(r[:longestDetail]) + "…"
 	}

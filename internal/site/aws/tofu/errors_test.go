@@ -65,6 +65,10 @@ func TestExplain(t *testing.T) {
 	if !errors.Is(err, ErrExpired) || !strings.Contains(err.Error(), "ask for zones: the credentials have expired: ExpiredToken: the token is expired") {
 		t.Errorf("got %v", err)
 	}
+	none := explain("ask AWS", errors.New("operation error STS: GetCallerIdentity, get identity: get credentials: failed to refresh cached credentials, no EC2 IMDS role found, x"))
+	if text := none.Error(); !errors.Is(none, ErrCredentials) || strings.Contains(text, "get credentials") || strings.Contains(text, "failed to refresh") || !strings.Contains(text, "no EC2 IMDS role found") {
+		t.Errorf("got %s", text)
+	}
 	if tidied := tidy("a, RequestID: AB12, HostID: x/y+z=, api error X: y"); strings.Contains(tidied, "AB12") || strings.Contains(tidied, "x/y") || !strings.Contains(tidied, "api error X: y") {
 		t.Errorf("got %q", tidied)
 	}
@@ -79,27 +83,29 @@ func TestGuard(t *testing.T) {
 		summary         Summary
 		open, protected int
 	}{
-		"nothing":                 {Summary{}, 0, 0},
-		"new":                     {Summary{Create: []Change{change(Create, "aws_db_instance")}}, 0, 0},
-		"a rule ends":             {Summary{Destroy: []Change{change(Destroy, "aws_vpc_security_group_ingress_rule")}}, 0, 1},
-		"a rule is replaced":      {Summary{Replace: []Change{change(Replace, "aws_vpc_security_group_ingress_rule")}}, 0, 1},
-		"a database ends":         {Summary{Destroy: []Change{change(Destroy, "aws_db_instance")}}, 1, 1},
-		"a database is replaced":  {Summary{Replace: []Change{change(Replace, "aws_db_instance")}}, 1, 1},
-		"a key ends":              {Summary{Destroy: []Change{change(Destroy, "aws_kms_key")}}, 1, 1},
-		"a bucket ends":           {Summary{Destroy: []Change{change(Destroy, "aws_s3_bucket")}}, 1, 1},
-		"a group ends":            {Summary{Destroy: []Change{change(Destroy, "aws_autoscaling_group")}}, 1, 1},
-		"a group is replaced":     {Summary{Replace: []Change{change(Replace, "aws_autoscaling_group")}}, 1, 1},
-		"a database is forgotten": {Summary{Other: []Change{change(Forget, "aws_db_instance")}}, 1, 1},
-		"a rule is moved":         {Summary{Other: []Change{change(Move, "aws_vpc_security_group_ingress_rule")}}, 0, 0},
-		"deletion is allowed":     {Summary{Update: []Change{change(Update, "aws_db_instance", Field{Path: "deletion_protection", Before: "true", After: "false"})}}, 0, 1},
-		"deletion is forbidden":   {Summary{Update: []Change{change(Update, "aws_db_instance", Field{Path: "deletion_protection", Before: "false", After: "true"})}}, 0, 0},
-		"no backups":              {Summary{Update: []Change{change(Update, "aws_db_instance", Field{Path: "backup_retention_period", Before: "35", After: "0"})}}, 0, 1},
-		"lost":                    {Summary{Lost: []Lost{{"aws_vpc.x", "aws_vpc", "vpc-1"}}}, 1, 1},
+		"nothing":                             {Summary{}, 0, 0},
+		"new":                                 {Summary{Create: []Change{change(Create, "aws_db_instance")}}, 0, 0},
+		"a rule ends":                         {Summary{Destroy: []Change{change(Destroy, "aws_vpc_security_group_ingress_rule")}}, 0, 1},
+		"a rule is replaced":                  {Summary{Replace: []Change{change(Replace, "aws_vpc_security_group_ingress_rule")}}, 0, 1},
+		"a database ends":                     {Summary{Destroy: []Change{change(Destroy, "aws_db_instance")}}, 1, 1},
+		"a database is replaced":              {Summary{Replace: []Change{change(Replace, "aws_db_instance")}}, 1, 1},
+		"a key ends":                          {Summary{Destroy: []Change{change(Destroy, "aws_kms_key")}}, 1, 1},
+		"a bucket ends":                       {Summary{Destroy: []Change{change(Destroy, "aws_s3_bucket")}}, 1, 1},
+		"a group ends":                        {Summary{Destroy: []Change{change(Destroy, "aws_autoscaling_group")}}, 1, 1},
+		"a group is replaced":                 {Summary{Replace: []Change{change(Replace, "aws_autoscaling_group")}}, 1, 1},
+		"a database is forgotten":             {Summary{Other: []Change{change(Forget, "aws_db_instance")}}, 1, 1},
+		"a rule is moved":                     {Summary{Other: []Change{change(Move, "aws_vpc_security_group_ingress_rule")}}, 0, 0},
+		"deletion is allowed":                 {Summary{Update: []Change{change(Update, "aws_db_instance", Field{Path: "deletion_protection", Before: "true", After: "false"})}}, 1, 1},
+		"deletion is forbidden":               {Summary{Update: []Change{change(Update, "aws_db_instance", Field{Path: "deletion_protection", Before: "false", After: "true"})}}, 0, 0},
+		"no backups":                          {Summary{Update: []Change{change(Update, "aws_db_instance", Field{Path: "backup_retention_period", Before: "35", After: "0"})}}, 1, 1},
+		"no standby":                          {Summary{Update: []Change{change(Update, "aws_db_instance", Field{Path: "multi_az", Before: "true", After: "false"})}}, 0, 1},
+		"a rule ends that is protected still": {Summary{Protected: true, Destroy: []Change{change(Destroy, "aws_vpc_security_group_ingress_rule")}}, 1, 1},
+		"lost":                                {Summary{Lost: []Lost{{"aws_vpc.x", "aws_vpc", "vpc-1"}}}, 1, 1},
 	} {
-		if got := Guard(c.summary, false); len(got) != c.open {
+		if got := Guard(c.summary, Stakes{}); len(got) != c.open {
 			t.Errorf("%s, unprotected: %v", name, got)
 		}
-		if got := Guard(c.summary, true); len(got) != c.protected {
+		if got := Guard(c.summary, Stakes{Protected: true}); len(got) != c.protected {
 			t.Errorf("%s, protected: %v", name, got)
 		}
 	}
@@ -113,7 +119,7 @@ func TestGuardsOrder(t *testing.T) {
 		s.Destroy = append(s.Destroy, Change{Address: kind + ".x", Type: kind, Action: Destroy})
 	}
 	var got []string
-	for _, r := range Guard(s, true) {
+	for _, r := range Guard(s, Stakes{Protected: true}) {
 		got = append(got, r.Address)
 	}
 	if want := []string{"aws_db_instance.x", "aws_lb.x", "aws_route53_zone.x", "aws_subnet.x"}; !slices.Equal(got, want) {

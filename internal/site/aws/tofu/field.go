@@ -52,7 +52,7 @@ func fieldsOf(c *tfjson.Change, hide secrets, configured map[string]bool) []Fiel
 
 // computed names are never given by a configuration.
 func computed(name string) bool {
-	return slices.Contains([]string{"id", "arn", "tags_all", "arn_suffix"}, name)
+	return slices.Contains([]string{"id", "arn", "tags_all", "arn_suffix", "latest_version"}, name)
 }
 
 // stepsOf reads the paths that force a replacement.

@@ -43,24 +43,31 @@ func ends(kind string) (why string, weight int) {
 }
 
 // Guard says why a plan wants approval, what weighs most first; none: it does
-// not. In a protected environment anything that ends something does; elsewhere
-// only what holds data or serves. What would be made a second time always does.
-func Guard(s Summary, protected bool) []Reason {
+// not. In an environment that is declared protected, or still is on AWS, anything
+// that ends something does, and anything that takes a protection away; elsewhere
+// only what holds data or serves. What would be made a second time always does,
+// and so do names that turn clients before a cutover.
+func Guard(s Summary, at Stakes) []Reason {
 	reasons := []Reason{}
 	for _, l := range s.Lost {
 		reasons = append(reasons, Reason{l.Address, "an apply that was cut off has made it (id " + l.ID + "); it would be made a second time: adopt it first"})
 	}
-	changes := s.Changes()
+	reasons = append(reasons, at.turned(s)...)
+	changes, protected := s.Changes(), at.protects(s)
 	slices.SortStableFunc(changes, func(a, b Change) int {
 		_, one := ends(a.Type)
 		_, two := ends(b.Type)
 		return cmp.Compare(one, two)
 	})
 	for _, c := range changes {
-		if c.Action == Update {
-			reasons = append(reasons, loosened(c, protected)...)
-		} else if why := ended(c, protected); why != "" {
+		if why := ended(c, protected); why != "" {
 			reasons = append(reasons, Reason{c.Address, why})
+		}
+		if !protected || c.Action != Update {
+			continue
+		}
+		for _, l := range loosenings(c) {
+			reasons = append(reasons, Reason{c.Address, l.why})
 		}
 	}
 	return reasons
@@ -85,22 +92,4 @@ func ended(c Change, protected bool) string {
 		return "it ends, in a protected environment"
 	}
 	return ""
-}
-
-// loosened: an update that takes a protection away is the first half of a loss.
-func loosened(c Change, protected bool) []Reason {
-	var reasons []Reason
-	for _, f := range c.Fields {
-		off := f.Before == "true" && f.After != "true"
-		switch {
-		case !protected:
-		case f.Path == "deletion_protection" && off, f.Path == "enable_deletion_protection" && off:
-			reasons = append(reasons, Reason{c.Address, "its protection from deletion ends"})
-		case f.Path == "multi_az" && off:
-			reasons = append(reasons, Reason{c.Address, "its standby in a second zone ends"})
-		case f.Path == "backup_retention_period" && f.After == "0":
-			reasons = append(reasons, Reason{c.Address, "its backups end"})
-		}
-	}
-	return reasons
 }

@@ -119,8 +119,8 @@ func TestAllKilled(t *testing.T) {
 		t.Errorf("note %q", s.Summary.Note)
 	}
 	// The program had not written down yet that the first is made.
-	if len(s.Summary.Lost) != 1 || s.Summary.Lost[0].Address != "terraform_data.first" || len(Guard(s.Summary, false)) != 1 {
-		t.Fatalf("lost %s, reasons %v", asJSON(t, s.Summary.Lost), Guard(s.Summary, false))
+	if len(s.Summary.Lost) != 1 || s.Summary.Lost[0].Address != "terraform_data.first" || len(Guard(s.Summary, Stakes{})) != 1 {
+		t.Fatalf("lost %s, reasons %v", asJSON(t, s.Summary.Lost), Guard(s.Summary, Stakes{}))
 	}
 	if err := d.Adopt(t.Context(), r, s.Summary.Lost, PlanOptions{}); err != nil {
 		t.Fatal(err)

@@ -316,6 +316,9 @@ func TestLeftLock(t *testing.T) {
 	if err := c.Unlock(t.Context(), production, id); err != nil {
 		t.Fatalf("unlock %s: %v", id, err)
 	}
+	if err := c.Unlock(t.Context(), production, id); !errors.Is(err, ErrUnlocked) || err.Error() != "environments/production is not locked: there is nothing to unlock" {
+		t.Errorf("unlock again: %v", err)
+	}
 	rewrite(t, production.file("let"), "")
 	mustApply(t, c.Driver, production)
 	mustBeEmpty(t, c.Driver, production)

@@ -47,6 +47,10 @@ type Summary struct {
 	Empty   bool     `json:"empty"` // nothing would be done
 	Note    string   `json:"note,omitempty"`
 	Lost    []Lost   `json:"lost,omitempty"`
+	Names   []Name   `json:"names,omitempty"` // that are made
+	// Protected: something that is there is protected as in a protected environment,
+	// whatever is declared now.
+	Protected bool `json:"protected,omitempty"`
 }
 
 // Lost is what an apply made that was cut off before the state knew of it.
@@ -66,11 +70,15 @@ func summarise(root string, p *tfjson.Plan, changes, refreshOnly bool) Summary {
 		Drift: []Change{}, Outputs: []string{}, Empty: !changes}
 	touched, read := map[string]bool{}, reader{p.Config, secretsOf(p)}
 	for _, rc := range p.ResourceChanges {
+		s.Protected = s.Protected || protectedBefore(rc)
 		c, ok := read.change(rc)
 		if !ok || rc.Mode != tfjson.ManagedResourceMode {
 			continue
 		}
 		touched[c.Address] = true
+		if n, ok := nameOf(rc, c); ok {
+			s.Names = append(s.Names, n)
+		}
 		switch c.Action {
 		case Create:
 			s.Create = append(s.Create, c)
