@@ -7,6 +7,7 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/cloud"
+	"godwit/internal/site/aws/packer"
 )
 
 // builderFlags say how the builder of a machine image is reached, and what of it is
@@ -42,6 +43,12 @@ func (b *builderFlags) options() (cloud.BakeOptions, error) {
 			return o, api.Fail(api.Usage, "--%sfrom %s is no network in CIDR notation: write for instance 203.0.113.7/32", b.prefix, f)
 		}
 		o.From = append(o.From, p)
+	}
+	// What the bake itself would refuse, though an hour of tests and builds may be before it.
+	bake := packer.Bake{Instance: o.Instance, Subnet: o.Subnet, SecurityGroup: o.SecurityGroup, From: o.From, Profile: o.Profile, Key: o.Key,
+		Base: packer.Base{ID: o.Base}, Session: o.SecurityGroup == "" && len(o.From) == 0}
+	if err := bake.CheckBuilder(); err != nil {
+		return o, api.Fail(api.Usage, "%v", err)
 	}
 	return o, nil
 }

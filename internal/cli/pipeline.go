@@ -26,8 +26,8 @@ func newPipeline(g *globals) *cobra.Command {
 		Long: `A pipeline block of the landscape names the stages of a change's way: test, build,
 bake, deploy, probe, approve. godwit runs them here, and writes a Jenkinsfile that
 runs the same ones there. What is done of a run is never done again.`,
-		Example: `  godwit pipeline run till examples/bistro
-  godwit pipeline render jenkins till examples/bistro --out Jenkinsfile`,
+		Example: `  godwit pipeline run bistro examples/bistro
+  godwit pipeline render jenkins bistro examples/bistro --out Jenkinsfile`,
 		Args: onlyCommands,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -115,6 +115,7 @@ func whoami() string {
 func pipelineFailure(err error) error {
 	var waiting *pipeline.Waiting
 	var failure *pipeline.Failure
+	var interruption *pipeline.Interruption
 	switch {
 	case err == nil:
 		return nil
@@ -126,8 +127,10 @@ func pipelineFailure(err error) error {
 		return api.Fail(api.Busy, "%v", err)
 	case errors.As(err, &failure) && failure.Refused:
 		return api.Fail(api.Refused, "%v", err)
+	case errors.As(err, &interruption):
+		return fmt.Errorf("%w %s", errInterrupted, interruption.Where())
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%w: %w", errInterrupted, err)
+		return fmt.Errorf("%w before it came to its end: call it again", errInterrupted)
 	}
 	return err
 }
@@ -137,7 +140,7 @@ func newPipelineWork(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "work",
 		Short:   "Do one attempt of one unit of a run; other commands start it",
-		Example: "  godwit pipeline work --run till-1 --position 0 --attempt 1",
+		Example: "  godwit pipeline work --run bistro-1 --position 0 --attempt 1",
 		Hidden:  true,
 		Args:    arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {

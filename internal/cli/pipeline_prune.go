@@ -18,7 +18,8 @@ func newPipelinePrune(g *globals) *cobra.Command {
 		Short: "Remove old runs, with their logs and images",
 		Long: `Removes the oldest runs of each pipeline. The newest stay; and so does a run that has
 not ended or waits for an approval, that a process is at work on, that is damaged, or
-that was the last to deploy into an environment.
+that was the last to deploy into an environment. A run that came to no stage, since it
+was refused or killed, goes an hour after it was begun.
 
 A run that begins removes old ones of its pipeline by itself.`,
 		Example: `  godwit pipeline prune --dry-run
@@ -58,9 +59,20 @@ func writePruned(w io.Writer, done pipeline.Pruned, dry bool) {
 		}
 		fmt.Fprintf(w, "kept %s: %s\n", r.ID, r.Why)
 	}
-	said := []string{fmt.Sprintf("%s %s", verb, count(len(done.Removed), "run")), fmt.Sprintf("%d stay, %d of them as the newest", len(done.Kept), newest)}
+	said := []string{fmt.Sprintf("%s %s", verb, count(len(done.Removed), "run")), stay(len(done.Kept), newest)}
 	if done.Leftovers > 0 {
 		said = append(said, fmt.Sprintf("deleted what was left of %s by a prune that was killed", count(done.Leftovers, "run")))
 	}
 	fmt.Fprintln(w, strings.Join(said, "; "))
+}
+
+// stay says how many runs were kept, and how many of them as the newest.
+func stay(kept, newest int) string {
+	switch {
+	case kept == 1 && newest == 1:
+		return "1 stays, as the newest"
+	case kept == 1:
+		return "1 stays"
+	}
+	return fmt.Sprintf("%d stay, %d of them as the newest", kept, newest)
 }

@@ -16,7 +16,7 @@ func newPipelineRender(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "render",
 		Short:   "Write a pipeline in the language of another system",
-		Example: "  godwit pipeline render jenkins till examples/bistro",
+		Example: "  godwit pipeline render jenkins bistro examples/bistro",
 		Args:    onlyCommands,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -35,9 +35,10 @@ func newPipelineJenkins(g *globals) *cobra.Command {
 pipeline run does here. Jenkins takes credentials from its own store; which ones, the
 file's head says. The same landscape and flags give the same bytes. What begins with
 --bake is passed on to godwit aws bake.`,
-		Example: `  godwit pipeline render jenkins till examples/bistro --out Jenkinsfile
+		Example: `  godwit pipeline render jenkins bistro examples/bistro --out Jenkinsfile
   godwit pipeline render jenkins --site aws --submitter ops --no-keys --bake-from 203.0.113.7/32`,
-		Args: arguments(0, 2),
+		Args:              arguments(0, 2),
+		ValidArgsFunction: completePipeline,
 		RunE: func(c *cobra.Command, args []string) error {
 			name, dir := nameAndDir(args)
 			d, err := readPipeline(name, dir)
@@ -68,6 +69,7 @@ file's head says. The same landscape and flags give the same bytes. What begins 
 	}
 	c.Flags().StringVar(&out, "out", "", "file to write (default: the standard output)")
 	c.Flags().StringVar(&o.Site, "site", "local", `where to deploy, "local" or "aws"`)
+	completeFlag(c, "site", completeSites)
 	c.Flags().StringVar(&o.Agent, "agent", "godwit", "label of the machine that has godwit")
 	c.Flags().StringVar(&o.Submitter, "submitter", "", "who may approve: Jenkins users and groups, with commas between")
 	c.Flags().IntVar(&o.Keep, "keep", 0, fmt.Sprintf("so many builds, and ended runs on the machine, stay (default %d)", pipeline.Keep))

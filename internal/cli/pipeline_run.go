@@ -49,10 +49,11 @@ can give; 3 a rollout was refused, or the approval denied.
 
 What begins with --bake is passed on to godwit aws bake. Old runs are removed when
 one begins, as godwit pipeline prune does.`,
-		Example: `  godwit pipeline run till examples/bistro
+		Example: `  godwit pipeline run bistro examples/bistro
   godwit pipeline run --site aws --approve --bake-from 203.0.113.7/32
-  godwit pipeline run --resume till-20270101-120000-a1b2c3`,
-		Args: arguments(0, 2),
+  godwit pipeline run --resume bistro-20270101-120000-a1b2c3`,
+		Args:              arguments(0, 2),
+		ValidArgsFunction: completePipeline,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.resume != "" && (len(args) > 0 || c.Flags().Changed("site") || c.Flags().Changed("keep")) {
 				return usage(c, errors.New("--resume goes on with a run as it was begun: leave out NAME, DIR, --site and --keep"))
@@ -67,6 +68,8 @@ one begins, as godwit pipeline prune does.`,
 	}
 	c.Flags().StringVar(&o.resume, "resume", "", "go on with this run")
 	o.add(c.Flags())
+	completeFlag(c, "resume", g.completeRuns)
+	completeFlag(c, "site", completeSites)
 	c.Flags().BoolVar(&o.approve, "approve", false, "give every approval beforehand")
 	c.Flags().BoolVar(&o.wait, "wait", false, "wait for approvals from elsewhere, also without a terminal")
 	return c
@@ -106,14 +109,22 @@ func (g *globals) begin(ctx context.Context, d declaredPipeline, o pipelineOptio
 	if err != nil {
 		return nil, err
 	}
-	r, err := g.runs().Begin(pipeline.Plan{ID: o.run, Landscape: d.landscape, Pipeline: d.pipeline, Dir: d.dir, Digest: d.digest,
-		Site: o.site, Bake: bake, By: whoami()}, time.Now())
+	plan := pipeline.Plan{ID: o.run, Landscape: d.landscape, Pipeline: d.pipeline, Dir: d.dir, Digest: d.digest,
+		Site: o.site, Bake: bake, By: whoami()}
+	if err := g.runs().Free(ctx, plan, o.run == ""); err != nil {
+		return nil, err
+	}
+	r, err := g.runs().Begin(plan, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	pruned, err := g.runs().Prune(ctx, pipeline.Prune{Keep: o.keep, Of: r})
 	if n := len(pruned.Removed); n > 0 {
-		g.view.note("%s removed: the newest %d stay (--keep)", count(n, "old run"), o.keep)
+		stay := fmt.Sprintf("newest %d stay", o.keep)
+		if o.keep == 1 {
+			stay = "newest stays"
+		}
+		g.view.note("%s removed: the %s (--keep)", count(n, "old run"), stay)
 	}
 	if err != nil { // no reason not to run
 		g.view.note("%s old runs are not all removed: %v", g.view.paint(yellow, "!"), err)
@@ -141,6 +152,10 @@ func (g *globals) drive(ctx context.Context, r *pipeline.Run, o pipelineOptions,
 	err := run(ctx, d)
 	board.close()
 	state, broken := r.State()
+	var damaged *pipeline.Damaged
+	if broken != nil && errors.As(err, &damaged) { // said already
+		return err
+	}
 	if broken != nil {
 		return errors.Join(err, broken)
 	}
@@ -168,8 +183,11 @@ func newPipelineStage(g *globals) *cobra.Command {
 stage begins the run. It may be called again at any time: when the stage is done it
 returns at once, and when it is under way in another process (a build that lost its
 agent, a restarted Jenkins) it attaches, shows the log, and waits for the end.`,
-		Example: `  godwit pipeline stage till build --service menu --run "$BUILD_TAG"`,
+		Example: `  godwit pipeline stage bistro build --service menu --run "$BUILD_TAG"`,
 		Args:    arguments(2, 2),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return stageNames(o.dir, args), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.run == "" {
 				return usage(c, errors.New(`--run is missing: a name for the run, such as "$BUILD_TAG"`))
@@ -187,6 +205,8 @@ agent, a restarted Jenkins) it attaches, shows the log, and waits for the end.`,
 	c.Flags().StringVar(&o.service, "service", "", "only this service")
 	c.Flags().StringVar(&o.run, "run", "", "name of the run")
 	o.add(c.Flags())
+	completeFlag(c, "run", g.completeRuns)
+	completeFlag(c, "site", completeSites)
 	c.Flags().StringVar(&o.approvedBy, "approved-by", "", "who has approved, when the stage is an approval")
 	c.Flags().BoolVar(&o.wait, "wait", false, "when the stage is an approval, wait for it from elsewhere")
 	return c
@@ -230,9 +250,10 @@ func newPipelineApprove(g *globals) *cobra.Command {
 		Short: "Answer the approval that a run waits for",
 		Long: `Answers the question that a run has reached. Who answered, and when, is kept. The
 first answer counts. A denied run does not go on.`,
-		Example: `  godwit pipeline approve till-20270101-120000-a1b2c3
-  godwit pipeline approve till-20270101-120000-a1b2c3 --deny`,
-		Args: arguments(1, 1),
+		Example: `  godwit pipeline approve bistro-20270101-120000-a1b2c3
+  godwit pipeline approve bistro-20270101-120000-a1b2c3 --deny`,
+		Args:              arguments(1, 1),
+		ValidArgsFunction: g.completeRuns,
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, err := g.runs().Get(args[0])
 			if err != nil {

@@ -44,10 +44,11 @@ func newPipelineList(g *globals) *cobra.Command {
 
 func newPipelineShow(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:     "show RUN",
-		Short:   "Show the stages of a run: what is done, how long it took, who approved",
-		Example: "  godwit pipeline show till-20270101-120000-a1b2c3",
-		Args:    arguments(1, 1),
+		Use:               "show RUN",
+		Short:             "Show the stages of a run: what is done, how long it took, who approved",
+		Example:           "  godwit pipeline show bistro-20270101-120000-a1b2c3",
+		Args:              arguments(1, 1),
+		ValidArgsFunction: g.completeRuns,
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, err := g.runs().Get(args[0])
 			if err != nil {
@@ -95,9 +96,10 @@ func newPipelineLogs(g *globals) *cobra.Command {
 		Long: `Shows the logs of a run, of one stage of it, or of one service's share, all attempts.
 Values that the landscape takes from the environment are masked in them. With --out
 they are written into a directory instead, one file per unit, for an archive.`,
-		Example: `  godwit pipeline logs till-20270101-120000-a1b2c3 build --service menu
-  godwit pipeline logs till-20270101-120000-a1b2c3 --out logs`,
-		Args: arguments(1, 2),
+		Example: `  godwit pipeline logs bistro-20270101-120000-a1b2c3 build --service menu
+  godwit pipeline logs bistro-20270101-120000-a1b2c3 --out logs`,
+		Args:              arguments(1, 2),
+		ValidArgsFunction: g.completeRuns,
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, err := g.runs().Get(args[0])
 			if err != nil {

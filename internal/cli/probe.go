@@ -275,7 +275,7 @@ func (r *probeReport) compare(ctx context.Context, entries []probe.Entry, found 
 
 func (r probeReport) write(w io.Writer) {
 	s := r.Result
-	fmt.Fprintf(w, "%d requests to %s: %d ok, %d failed; p50 %s, p99 %s, max %s; longest gap %s\n", s.Sent, r.Host, s.OK, s.Failed,
+	fmt.Fprintf(w, "%s to %s: %d ok, %d failed; p50 %s, p99 %s, max %s; longest gap %s\n", count(int(s.Sent), "request"), r.Host, s.OK, s.Failed,
 		s.P50.Round(10*time.Microsecond), s.P99.Round(10*time.Microsecond), s.Max.Round(10*time.Microsecond), s.LongestGap.Round(time.Millisecond))
 	for class, n := range s.Reasons {
 		fmt.Fprintf(w, "  %d failed: %s\n", n, class)
@@ -284,7 +284,7 @@ func (r probeReport) write(w io.Writer) {
 		fmt.Fprintf(w, "    %s %s: %s\n", f.At.Format(time.TimeOnly), f.Request, f.Message)
 	}
 	if r.Ledger != nil {
-		fmt.Fprintf(w, "%d writes acknowledged: %d found on the %s, %d missing, %d doubled\n", r.Ledger.Acknowledged, r.Ledger.Found, r.Side, r.Ledger.Missing, r.Ledger.Duplicated)
+		fmt.Fprintf(w, "%s acknowledged: %d found on the %s, %d missing, %d doubled\n", count(int(r.Ledger.Acknowledged), "write"), r.Ledger.Found, r.Side, r.Ledger.Missing, r.Ledger.Duplicated)
 	}
 	for name, n := range r.Invariants {
 		fmt.Fprintf(w, "  %s: %d\n", name, n)

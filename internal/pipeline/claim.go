@@ -36,6 +36,28 @@ func (r *Run) claim(ctx context.Context, kind lockfile.Kind) (release func(), er
 	return release, nil
 }
 
+// Free says whether a run could be driven now, or only a stage of it when it is not
+// to be alone: ErrBusy or *Damaged when it could not. It writes no run down, so that
+// one which is refused leaves nothing. Somebody may still be faster: Drive decides.
+func (rs Runs) Free(ctx context.Context, p Plan, alone bool) error {
+	kind := lockfile.Shared // single stages go side by side
+	if alone {
+		kind = lockfile.Alone
+	}
+	if _, err := os.Stat(rs.dir()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	r := &Run{Landscape: p.Landscape.Name, Pipeline: p.Pipeline, runs: rs}
+	driver, err := wait(ctx, r.lockPath(), kind)
+	if err != nil {
+		return err
+	}
+	if alone {
+		err = r.alone()
+	}
+	return errors.Join(err, driver.Unlock())
+}
+
 // alone refuses to drive beside the workers of another run of the pipeline.
 func (r *Run) alone() error {
 	others, err := r.siblings()
@@ -60,19 +82,25 @@ func (r *Run) share(ctx context.Context) (*lockfile.Lock, error) {
 func (r *Run) usePath() string { return filepath.Join(r.dir, "lock") }
 
 // claim keeps other runners of a pipeline away until it is unlocked; shared
-// claims, those of single stages, only keep runners away. It tries for a moment:
-// a worker that a killed runner was just starting has the runner's files until
-// it is a program of its own.
+// claims, those of single stages, only keep runners away.
 func claim(ctx context.Context, path, run string, kind lockfile.Kind) (*lockfile.Lock, error) {
+	l, err := wait(ctx, path, kind)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Sign(run); err != nil {
+		return nil, errors.Join(err, l.Unlock())
+	}
+	return l, nil
+}
+
+// wait takes a pipeline's lock. It tries for a moment: a worker that a killed runner
+// was just starting has the runner's files until it is a program of its own.
+func wait(ctx context.Context, path string, kind lockfile.Kind) (*lockfile.Lock, error) {
 	moment, cancel := context.WithTimeout(ctx, 5*look)
 	defer cancel()
 	l, err := lockfile.Wait(moment, path, kind)
-	switch {
-	case err == nil:
-		if err := l.Sign(run); err != nil {
-			return nil, errors.Join(err, l.Unlock())
-		}
-	case ctx.Err() == nil && moment.Err() != nil:
+	if err != nil && ctx.Err() == nil && moment.Err() != nil {
 		err = fmt.Errorf("%w: %s; follow it with godwit pipeline show, or when its runner is dead, go on with godwit pipeline run --resume ID",
 			ErrBusy, lockfile.Holder(path))
 	}

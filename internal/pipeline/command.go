@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ type command struct {
 	own   bool
 	dir   string
 	empty string // directory that must not be there when it begins
+	temp  string // directory for its temporary files, which goes when it ends
 }
 
 // command of a unit; skip says, instead, why there is nothing to do.
@@ -41,6 +43,7 @@ func (r *Run) command(u Unit) (c command, skip string, err error) {
 			c.args = append(c.args, "--dir", r.Dir)
 		}
 	case s.Probe != nil:
+		c.temp = r.unitFile(u, "tmp") // its ledger: killed, it leaves nothing that no prune removes
 		c.args = append([]string{"probe", s.Probe.Probe, "--dir", r.Dir, "--env", s.Probe.Environment,
 			"--duration", s.Probe.Duration.String(), "--rate", strconv.Itoa(s.Probe.Rate)}, place.probe...)
 	default:
@@ -86,7 +89,7 @@ func imageDigest(layout string) (string, error) {
 		err = json.Unmarshal(text, &index)
 	}
 	if err == nil && (len(index.Manifests) != 1 || index.Manifests[0].Digest == "") {
-		err = fmt.Errorf("it holds %d images", len(index.Manifests))
+		err = errors.New("its index.json names not exactly one image")
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s is not the layout of an image: %w", layout, err)
@@ -102,7 +105,7 @@ func (r *Run) sameImage(service string) error {
 	}
 	found, err := imageDigest(r.imageDir(service))
 	if err != nil {
-		return err
+		return fmt.Errorf("the image that run %s built of %s is gone or damaged: %w; begin a new run", r.ID, service, err)
 	}
 	if found != built {
 		return fmt.Errorf("the image of %s was built as %s, and %s has %s now: begin a new run", service, built, r.imageDir(service), found)

@@ -45,7 +45,7 @@ type Drive struct {
 }
 
 // Drive runs all stages that are not done. What it returns is *Failure, *Waiting,
-// ErrBusy, or how ctx ended.
+// ErrBusy, or *Interruption when ctx ended.
 func (r *Run) Drive(ctx context.Context, d Drive) error {
 	release, err := r.claim(ctx, lockfile.Alone)
 	if err != nil {
@@ -151,11 +151,11 @@ func (r *Run) early(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	return fmt.Errorf("interrupted before it did anything: %w; go on with godwit pipeline run --resume %s", ctx.Err(), r.ID)
+	return &Interruption{Run: r.ID, cause: ctx.Err()}
 }
 
 func (r *Run) interrupted(stage string, err error) error {
-	return fmt.Errorf("interrupted in stage %q: %w; nothing of it runs any more; go on with godwit pipeline run --resume %s", stage, err, r.ID)
+	return &Interruption{Run: r.ID, Stage: stage, cause: err}
 }
 
 // verdict is nil when all went well.

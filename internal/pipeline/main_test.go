@@ -82,6 +82,16 @@ func act(args []string) error {
 	state := args[slices.Index(args, "--state")+1]
 	plain := strings.ReplaceAll(strings.Join(args, " "), state, "STATE")
 	scene := filepath.Join(state, "play")
+	if args[0] == "probe" {
+		dir, err := os.MkdirTemp("", "godwit-probe-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		if err := note(scene, "temp "+dir); err != nil {
+			return err
+		}
+	}
 	if err := note(scene, "begin "+plain); err != nil {
 		return err
 	}

@@ -63,6 +63,25 @@ func (f *Failure) Error() string {
 	return b.String()
 }
 
+// Interruption is a run that was told to end; it wraps how its context ended.
+type Interruption struct {
+	Run, Stage string // "" before the first stage
+	cause      error
+}
+
+func (i *Interruption) Error() string { return "interrupted " + i.Where() }
+
+func (i *Interruption) Unwrap() error { return i.cause }
+
+// Where it was, and how to go on.
+func (i *Interruption) Where() string {
+	where := "before it did anything"
+	if i.Stage != "" {
+		where = fmt.Sprintf("in stage %q; nothing of it runs any more", i.Stage)
+	}
+	return where + "; go on with godwit pipeline run --resume " + i.Run
+}
+
 // Unit is what one worker does: a stage, for one service when it is about services.
 type Unit struct {
 	Stage   int    `json:"position"`

@@ -40,8 +40,12 @@ type PrunedRun struct {
 	Newest  bool      `json:"newest,omitempty"`
 }
 
-// Prune removes old runs, with their logs and images. Never one that is unfinished
-// or waits, that a process is at work on, that is damaged, or that was the last of
+// idle is when a run that never began a stage goes. Its runner was refused or killed;
+// a younger one's may be just about to begin.
+const idle = time.Hour
+
+// Prune removes old runs, with their logs and images, and those that an hour ago were
+// begun and never came to a stage. Never one that is otherwise unfinished or waits, that a process is at work on, that is damaged, or that was the last of
 // its pipeline to deploy into an environment: by that an older run knows that it is
 // overtaken. Killed at any moment it leaves every run whole or gone; what it had
 // not yet deleted the next call deletes.
@@ -142,13 +146,35 @@ func (r *Run) worth(s State, keep int, newer *newest) (why string, newest bool, 
 	if s.Status == Asking {
 		return "it waits for an approval: give it, or deny it, with godwit pipeline approve " + r.ID, false, nil
 	}
+	if stale, err := r.stale(); err != nil || stale {
+		return "", false, err
+	}
 	if !s.Ended() {
 		return "it has not ended: go on with godwit pipeline run --resume " + r.ID, false, nil
 	}
 	if newer.ended++; newer.ended <= keep {
+		if keep == 1 {
+			return "it is the newest", true, nil
+		}
 		return fmt.Sprintf("it is one of the newest %d", keep), true, nil
 	}
 	return why, false, nil
+}
+
+// stale says that a run was begun long ago and never came to a stage: nothing of it
+// is worth going on with.
+func (r *Run) stale() (bool, error) {
+	if time.Since(r.Started) < idle {
+		return false, nil
+	}
+	for i := range r.Pipeline.Stages {
+		for _, u := range units(r.Pipeline, i) {
+			if _, err := os.Stat(r.unitDir(u)); !errors.Is(err, fs.ErrNotExist) {
+				return false, err
+			}
+		}
+	}
+	return true, nil
 }
 
 // removed begins the name of a directory that is no run any more.
@@ -169,7 +195,11 @@ func (r *Run) remove(dry bool) (why string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if !s.Ended() || r.alive() {
+	stale, err := r.stale()
+	if err != nil {
+		return "", err
+	}
+	if !s.Ended() && !stale || r.alive() {
 		return "it is gone on with", nil
 	}
 	if dry {

@@ -99,6 +99,9 @@ func (rs Runs) Begin(p Plan, now time.Time) (*Run, error) {
 	if err := checkID(r.ID); err != nil {
 		return nil, err
 	}
+	if strings.HasSuffix(r.ID, ".lock") {
+		return nil, fmt.Errorf("%w: %s is no name for a run: what ends in .lock is godwit's own", ErrUsage, r.ID)
+	}
 	r.dir = filepath.Join(rs.dir(), safeName(r.ID))
 	if err := os.MkdirAll(rs.dir(), 0o700); err != nil {
 		return nil, err
@@ -126,7 +129,11 @@ func (rs Runs) Get(id string) (*Run, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
-	r, err := rs.read(filepath.Join(rs.dir(), safeName(id)))
+	dir := filepath.Join(rs.dir(), safeName(id))
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() { // a lock
+		return nil, rs.notFound(id)
+	}
+	r, err := rs.read(dir)
 	if r == nil && err == nil {
 		err = rs.notFound(id)
 	}

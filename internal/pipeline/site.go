@@ -1,6 +1,9 @@
 package pipeline
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // site is what differs between the places where environments run.
 type site struct {
@@ -34,5 +37,5 @@ func siteOf(name string) (site, error) {
 			return s, nil
 		}
 	}
-	return site{}, fmt.Errorf("%w: there is no site %q: take one of %v", ErrUsage, name, Sites())
+	return site{}, fmt.Errorf("%w: there is no site %q: take %s", ErrUsage, name, strings.Join(Sites(), " or "))
 }

@@ -140,6 +140,14 @@ func (r *Run) execute(ctx context.Context, u Unit, out io.Writer) error {
 			return err
 		}
 	}
+	environment := r.environment(u)
+	if c.temp != "" {
+		if err := errors.Join(os.RemoveAll(c.temp), os.Mkdir(c.temp, 0o700)); err != nil {
+			return err
+		}
+		defer os.RemoveAll(c.temp)
+		environment = append(environment, "TMPDIR="+c.temp)
+	}
 	name := c.args[0]
 	if !c.own {
 		if name, err = os.Executable(); err != nil {
@@ -159,7 +167,7 @@ func (r *Run) execute(ctx context.Context, u Unit, out io.Writer) error {
 	}
 	defer turn()
 	cmd := exec.Command(name, c.args...)
-	cmd.Dir, cmd.Env, cmd.SysProcAttr = c.dir, r.environment(u), follows()
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = c.dir, environment, follows()
 	return conduct(ctx, cmd, out)
 }
 

@@ -92,34 +92,54 @@ var (
 	ownerForm   = regexp.MustCompile(`^([0-9]{12}|amazon|self|aws-marketplace)?$`)
 )
 
-// check refuses what Packer or AWS would refuse later, and whatever Packer would
-// take for one of its own expressions.
-func (b Bake) check() error {
-	for _, f := range []struct {
-		what, value string
-		form        *regexp.Regexp
-		mend        string
-	}{
-		{"landscape", b.Landscape, plainName, "lower-case letters, digits and -"},
-		{"service", b.Service, plainName, "lower-case letters, digits and -"},
-		{"digest", b.Digest, digestForm, "an image's digest, sha256:…"},
-		{"commit", b.Commit, commitForm, "a commit's hash or a tag"},
-		{"region", b.Region, regionForm, "one such as eu-central-1"},
-		{"instance type", b.Instance, typeForm, "one such as t3.small"},
-		{"subnet", b.Subnet, idForm, "an id such as subnet-0123456789abcdef0"},
-		{"security group", b.SecurityGroup, idForm, "an id such as sg-0123456789abcdef0"},
-		{"instance profile", b.Profile, profileForm, "its name"},
-		{"KMS key", b.Key, keyForm, "its id, ARN or alias/NAME"},
-		{"base", b.Base.ID, idForm, "an id such as ami-0123456789abcdef0"},
-		{"name of the base", b.Base.Name, baseForm, "a name with * and ?"},
-		{"owner of the base", b.Base.Owner, ownerForm, "an account's number, amazon or self"},
-	} {
+// field is something that a bake is told, and how it looks.
+type field struct {
+	what, value string
+	form        *regexp.Regexp
+	mend        string
+}
+
+func checkFields(all ...field) error {
+	for _, f := range all {
 		if !f.form.MatchString(f.value) {
 			return fmt.Errorf("%w: %s %q: give %s", ErrInvalid, f.what, f.value, f.mend)
 		}
 	}
+	return nil
+}
+
+// check refuses what Packer or AWS would refuse later, and whatever Packer would
+// take for one of its own expressions.
+func (b Bake) check() error {
+	err := checkFields(
+		field{"landscape", b.Landscape, plainName, "lower-case letters, digits and -"},
+		field{"service", b.Service, plainName, "lower-case letters, digits and -"},
+		field{"digest", b.Digest, digestForm, "an image's digest, sha256:…"},
+		field{"commit", b.Commit, commitForm, "a commit's hash or a tag"},
+		field{"region", b.Region, regionForm, "one such as eu-central-1"})
+	if err != nil {
+		return err
+	}
 	if len(b.Landscape)+len(b.Service) > 90 {
 		return fmt.Errorf("%w: landscape %s and service %s together are too long for the name of an AMI: 90 characters at most", ErrInvalid, b.Landscape, b.Service)
+	}
+	return b.CheckBuilder()
+}
+
+// CheckBuilder refuses what a bake says of its builder, the way to it, and its base,
+// as Render does; what is baked is not looked at. The error is ErrInvalid.
+func (b Bake) CheckBuilder() error {
+	err := checkFields(
+		field{"instance type", b.Instance, typeForm, "one such as t3.small"},
+		field{"subnet", b.Subnet, idForm, "an id such as subnet-0123456789abcdef0"},
+		field{"security group", b.SecurityGroup, idForm, "an id such as sg-0123456789abcdef0"},
+		field{"instance profile", b.Profile, profileForm, "its name"},
+		field{"KMS key", b.Key, keyForm, "its id, ARN or alias/NAME"},
+		field{"base", b.Base.ID, idForm, "an id such as ami-0123456789abcdef0"},
+		field{"name of the base", b.Base.Name, baseForm, "a name with * and ?"},
+		field{"owner of the base", b.Base.Owner, ownerForm, "an account's number, amazon or self"})
+	if err != nil {
+		return err
 	}
 	return errors.Join(b.checkBase(), b.checkWay(), b.checkEmulator())
 }
