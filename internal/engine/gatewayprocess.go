@@ -84,18 +84,11 @@ func (e *Engine) startGateway(ctx context.Context, listen string) error {
 // keepGateway starts the gateway again when it is gone, until ctx ends. It
 // starts from its last good table, so nothing else has to be done.
 func (e *Engine) keepGateway(ctx context.Context) {
-	tick := time.NewTicker(gatewayCheck)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := e.reviveGateway(ctx); err != nil && ctx.Err() == nil {
-				e.log.Error("gateway", "error", err)
-			}
+	every(ctx, gatewayCheck, func() {
+		if err := e.reviveGateway(ctx); err != nil && ctx.Err() == nil {
+			e.log.Error("gateway", "error", err)
 		}
-	}
+	})
 }
 
 func (e *Engine) reviveGateway(ctx context.Context) error {

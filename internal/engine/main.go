@@ -103,6 +103,20 @@ func serve(ctx context.Context, dir string, log *slog.Logger) (err error) {
 	return serveAPI(ctx, ln, e, log)
 }
 
+// every looks again and again until ctx ends.
+func every(ctx context.Context, period time.Duration, look func()) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			look()
+		}
+	}
+}
+
 // serveAPI answers until ctx ends, then lets operations finish or undo.
 func serveAPI(ctx context.Context, ln net.Listener, e *Engine, log *slog.Logger) error {
 	operations, cancel := context.WithCancel(context.Background())

@@ -15,22 +15,15 @@ const reviveCheck = 2 * time.Second
 // keepEnvironments brings environments back that have died as a whole, until
 // ctx ends. Single instances are the site's to keep.
 func (e *Engine) keepEnvironments(ctx context.Context) {
-	tick := time.NewTicker(reviveCheck)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, reviveCheck, func() {
 		w, err := e.current()
 		if err != nil || e.busy() {
-			continue // whoever is under way revives what it needs
+			return // whoever is under way revives what it needs
 		}
 		if err := e.reviveIdle(ctx, w); err != nil && ctx.Err() == nil {
 			e.log.Error("environments", "error", err)
 		}
-	}
+	})
 }
 
 // reviveIdle looks without claiming anything, so that no command finds the

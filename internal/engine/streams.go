@@ -15,24 +15,17 @@ const streamsCheck = 15 * time.Minute
 
 // keepStreams keeps the streams of migrations joined until ctx ends.
 func (e *Engine) keepStreams(ctx context.Context) {
-	tick := time.NewTicker(streamsCheck)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, streamsCheck, func() {
 		w, err := e.current()
 		if err != nil || e.busy() {
-			continue // whoever is under way joins what it needs
+			return // whoever is under way joins what it needs
 		}
 		for _, m := range w.landscape.Migrations {
 			if err := e.rejoinIdle(ctx, w, m); err != nil && ctx.Err() == nil {
 				e.log.Error("streams", "migration", m.Name, "error", err)
 			}
 		}
-	}
+	})
 }
 
 // rejoinIdle asks the site before it claims anything, so that no command finds
