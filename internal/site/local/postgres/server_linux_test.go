@@ -261,7 +261,8 @@ func TestStartBesideWhatIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Kill()
-	goOn := time.AfterFunc(300*time.Millisecond, func() { syscall.Kill(session, syscall.SIGCONT) })
-	defer goOn.Stop()
+	goesOn := func() { syscall.Kill(session, syscall.SIGCONT) }
+	defer goesOn() // also when the test has failed before its time
+	defer time.AfterFunc(300*time.Millisecond, goesOn).Stop()
 	start(t, ServerOptions{Dir: dir})
 }
