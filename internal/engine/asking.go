@@ -12,7 +12,7 @@ const sitePatience = 20 * time.Second
 // asking bounds a question to a site that is far away: one that never answers
 // would keep the operation, and with it every other, for ever.
 func (e *Engine) asking(ctx context.Context, w *world, what string, ask func(context.Context) error) error {
-	if _, far := w.fronts(); !far {
+	if !w.fronted() {
 		return ask(ctx)
 	}
 	limit, cancel := context.WithTimeout(ctx, e.patience)

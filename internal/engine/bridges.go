@@ -64,7 +64,7 @@ func (e *Engine) bridges(ctx context.Context, w *world, m landscape.Migration) (
 // not stay fenced, nor keep its log, because AWS is away.
 func (e *Engine) lastBridges(ctx context.Context, w *world, m landscape.Migration) (*bridges, error) {
 	b, err := e.bridges(ctx, w, m)
-	if _, far := w.fronts(); err == nil || !far || ctx.Err() != nil {
+	if err == nil || !w.fronted() || ctx.Err() != nil {
 		return b, err
 	}
 	e.log.Warn("going on without the way to the environment", "migration", m.Name, "error", err)
@@ -114,7 +114,11 @@ func (e *Engine) pair(ctx context.Context, w *world, m landscape.Migration, d la
 	if err != nil {
 		return none, err
 	}
-	to, err := w.targetConfig(ctx, m.Environment, d.Name)
+	access, err := w.access(ctx, m.Environment, d.Name)
+	if err != nil {
+		return none, err
+	}
+	to, err := configOf(access)
 	if err != nil {
 		return none, err
 	}
@@ -123,10 +127,6 @@ func (e *Engine) pair(ctx context.Context, w *world, m landscape.Migration, d la
 		return none, err
 	}
 	inst, err := localpostgres.Find(ctx)
-	if err != nil {
-		return none, err
-	}
-	access, err := w.access(ctx, m.Environment, d.Name)
 	if err != nil {
 		return none, err
 	}

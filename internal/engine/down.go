@@ -87,7 +87,7 @@ func (e *Engine) mayGoDown(ctx context.Context, w *world, approve bool) error {
 // landscape may be unknown.
 func (w *world) needs(migration string, state migrationState) string {
 	m, declared := w.landscape.Migration(migration)
-	_, fronted := w.fronts()
+	fronted := w.fronted()
 	switch {
 	case !declared && state.underWay():
 		return fmt.Sprintf("migration %q is under way (%s), and what it made on the source could not be taken away now: godwit status says what keeps the engine from it, mend that and run godwit up; "+
@@ -126,7 +126,7 @@ func (e *Engine) endAll(ctx context.Context, w *world, approve bool, sink api.Si
 	var errs []error
 	names, err := e.environmentNames(ctx, w)
 	errs = append(errs, err)
-	if _, fronted := w.fronts(); fronted {
+	if w.fronted() {
 		names = nil // whoever made them ends them
 	}
 	for _, name := range names {

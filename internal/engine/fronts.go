@@ -25,6 +25,12 @@ func (w *world) fronts() (site.Fronted, bool) {
 	return f, ok
 }
 
+// fronted: environments and releases are made without the engine.
+func (w *world) fronted() bool {
+	_, ok := w.fronts()
+	return ok
+}
+
 // upFronts takes the traffic of the landscape's migrations.
 func (e *Engine) upFronts(ctx context.Context, w *world, sink api.Sink) (api.UpResult, error) {
 	if len(w.landscape.Migrations) == 0 {
@@ -161,7 +167,7 @@ func (e *Engine) frontsServing(ctx context.Context, w *world, m landscape.Migrat
 // frontsChecked says before the day what a cutover would refuse for. Until rows
 // are there a service may rightly not be well: that is a warning.
 func (e *Engine) frontsChecked(ctx context.Context, w *world, m landscape.Migration, s migrationState) (landscape.Findings, error) {
-	if _, fronted := w.fronts(); !fronted {
+	if !w.fronted() {
 		return nil, nil
 	}
 	found, err := e.frontsServing(ctx, w, m)
@@ -187,7 +193,7 @@ func (w *world) hosts(environment, service string) []string {
 // elsewhere refuses what only a site can be asked for whose environments the
 // engine makes.
 func (w *world) elsewhere(instead string) error {
-	if _, ok := w.fronts(); !ok {
+	if !w.fronted() {
 		return nil
 	}
 	return api.Fail(api.Usage, "on this site the engine makes neither environments nor releases: %s", instead)
@@ -196,7 +202,7 @@ func (w *world) elsewhere(instead string) error {
 // watched are the environments that the engine looks at: where it makes none,
 // those that a migration moves into.
 func (w *world) watched() []string {
-	_, fronted := w.fronts()
+	fronted := w.fronted()
 	var names []string
 	for _, env := range w.landscape.Environments {
 		if !fronted || slices.ContainsFunc(w.landscape.Migrations, func(m landscape.Migration) bool { return m.Environment == env.Name }) {
@@ -208,6 +214,5 @@ func (w *world) watched() []string {
 
 // foreign: a pool that nobody has declared, and no site keeps.
 func (w *world) foreign(pool string) bool {
-	_, fronted := w.fronts()
-	return fronted || strings.HasPrefix(pool, sourcePools)
+	return w.fronted() || strings.HasPrefix(pool, sourcePools)
 }

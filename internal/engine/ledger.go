@@ -9,6 +9,7 @@ import (
 	"godwit/internal/api"
 	"godwit/internal/landscape"
 	"godwit/internal/migrate"
+	"godwit/internal/site"
 )
 
 // Ledger asks the database that holds the truth which writes it has, one row a
@@ -150,9 +151,18 @@ func (w *world) targetConfig(ctx context.Context, environment, database string) 
 	if err != nil {
 		return nil, err
 	}
-	config, err := pgx.ParseConfig(access.URL)
+	config, err := configOf(access)
 	if err != nil {
 		return nil, fmt.Errorf("database %s/%s: %w", environment, database, err)
+	}
+	return config, nil
+}
+
+// configOf is an administrator's way, for the driver.
+func configOf(access site.DatabaseAccess) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(access.URL)
+	if err != nil {
+		return nil, err
 	}
 	if access.Dial != nil {
 		config.DialFunc = access.Dial

@@ -194,7 +194,7 @@ func (e *Engine) MigrationStatus(ctx context.Context, name string) (api.Migratio
 		return m, nil
 	}
 	patience := statusTimeout
-	if _, far := w.fronts(); far {
+	if w.fronted() {
 		patience += e.patience // the ways are asked for first
 	}
 	limit, cancel := context.WithTimeout(ctx, patience)

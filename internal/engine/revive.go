@@ -58,7 +58,7 @@ func (e *Engine) revive(ctx context.Context, w *world) error {
 
 // died are the declared environments of which nothing lives any more.
 func (e *Engine) died(ctx context.Context, w *world) ([]string, error) {
-	if _, fronted := w.fronts(); fronted {
+	if w.fronted() {
 		return nil, nil // whoever made them keeps them
 	}
 	observed, err := e.observe(ctx, w, w.watched())

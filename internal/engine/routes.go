@@ -19,7 +19,7 @@ import (
 // data centre's while that holds the truth.
 func (e *Engine) routes(ctx context.Context, w *world) (map[string]string, error) {
 	routes := map[string]string{}
-	if _, fronted := w.fronts(); !fronted { // fronts take the requests for what does not move
+	if !w.fronted() { // fronts take the requests for what does not move
 		for _, in := range w.landscape.Ingresses {
 			for _, env := range w.landscape.Environments {
 				routes[landscape.IngressHost(w.landscape, in, env.Name)] = poolName(env.Name, in.Service)

@@ -26,7 +26,7 @@ func (e *Engine) serving(ctx context.Context, w *world, m landscape.Migration, s
 	if side == migrate.Source {
 		return w.sourceServing(ctx, m)
 	}
-	if _, fronted := w.fronts(); fronted {
+	if w.fronted() {
 		return e.frontsServing(ctx, w, m)
 	}
 	observed, err := w.site.Observe(ctx, m.Environment)

@@ -32,7 +32,7 @@ func (e *Engine) keepStreams(ctx context.Context) {
 // the engine busy because AWS is slow.
 func (e *Engine) rejoinIdle(ctx context.Context, w *world, m landscape.Migration) error {
 	state, err := e.migrationState(ctx, w, m.Name)
-	if _, fronted := w.fronts(); err != nil || !fronted || !state.underWay() {
+	if err != nil || !w.fronted() || !state.underWay() {
 		return err
 	}
 	b, err := e.bridges(ctx, w, m)
@@ -55,7 +55,7 @@ func (e *Engine) rejoinIdle(ctx context.Context, w *world, m landscape.Migration
 
 // rejoin is for sites of whose passwords others dispose.
 func (w *world) rejoin(ctx context.Context, b *bridges) error {
-	if _, fronted := w.fronts(); !fronted {
+	if !w.fronted() {
 		return nil
 	}
 	if err := migrate.Rejoin(ctx, b.list); err != nil {

@@ -22,7 +22,7 @@ func (e *Engine) Up(ctx context.Context, r api.UpRequest, sink api.Sink) (result
 	if err != nil {
 		return result, err
 	}
-	if _, fronted := w.fronts(); fronted {
+	if w.fronted() {
 		return e.upFronts(ctx, w, sink)
 	}
 	images, err := e.makeImages(ctx, w, w.landscape.Services, sink)
@@ -60,11 +60,10 @@ func (e *Engine) next(ctx context.Context, r api.UpRequest, sink api.Sink) (*wor
 		}
 		return w, e.settle(ctx, w, sink)
 	}
-	if w.site = old.site; w.site != nil {
-		if _, fronted := w.fronts(); fronted { // it keeps nothing here, and knows the landscape
-			if err := e.openSite(ctx, w, sink); err != nil {
-				return nil, err
-			}
+	w.site = old.site
+	if w.fronted() { // it keeps nothing here, and knows the landscape
+		if err := e.openSite(ctx, w, sink); err != nil {
+			return nil, err
 		}
 	}
 	// Its table says what is routed now.
