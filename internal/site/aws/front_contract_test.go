@@ -28,7 +28,7 @@ func TestFrontsOnFake(t *testing.T) {
 			p := fakeProvisioner(c)
 			bake(t, c, p, good)
 			return aws.New(fakeClients(c), aws.Options{Landscape: bistro(), Region: awstest.Region, Provisioner: awstest.Fronts{Provisioner: p}, Resolve: resolve,
-				Now: clock, Poll: 20 * time.Millisecond, Patience: 3 * time.Second})
+				Now: clock, Poll: 20 * time.Millisecond, Patience: 20 * time.Second})
 		},
 		Landscape: bistro(), Release: fleet.Release{Port: 8080}, Good: good,
 	})
@@ -42,7 +42,6 @@ func TestFrontsOnMoto(t *testing.T) {
 		New: func(t *testing.T) site.Site {
 			m.Reset(t)
 			cfg := m.Config(t)
-			cfg.RetryMaxAttempts = 1 // what moto fails at once it fails again
 			p := &awstest.Provisioner{EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), LoadBalancing: elb.NewFromConfig(cfg),
 				RDS: rds.NewFromConfig(cfg), SecretsManager: secretsmanager.NewFromConfig(cfg), Landscape: "bistro", Zones: zones()}
 			for _, service := range bistro().Services {
@@ -54,7 +53,7 @@ func TestFrontsOnMoto(t *testing.T) {
 			clients.EC2 = &scribe{EC2: clients.EC2, userData: map[string]*string{}}
 			clients.AutoScaling = unrefreshed{clients.AutoScaling}
 			return aws.New(clients, aws.Options{Landscape: bistro(), Region: awstest.Region, Provisioner: awstest.Fronts{Provisioner: p}, Resolve: resolve,
-				Poll: 50 * time.Millisecond, Patience: 2 * time.Second})
+				Poll: 50 * time.Millisecond, Patience: 20 * time.Second})
 		},
 		Landscape: bistro(), Release: fleet.Release{Port: 8080}, Good: good, Patience: 2 * time.Minute,
 	})

@@ -44,7 +44,7 @@ func TestContractOnFake(t *testing.T) {
 			p := fakeProvisioner(c)
 			bake(t, c, p, good, bad)
 			s := aws.New(fakeClients(c), aws.Options{Landscape: bistro(), Region: "eu-central-1", Provisioner: p, Resolve: resolve,
-				Now: clock, Poll: 20 * time.Millisecond, Patience: 3 * time.Second})
+				Now: clock, Poll: 20 * time.Millisecond, Patience: 20 * time.Second})
 			mu.Lock()
 			defer mu.Unlock()
 			clouds[s] = c
@@ -60,6 +60,7 @@ func TestContractOnFake(t *testing.T) {
 			}
 			return request(ctx, of(s), environment, service)
 		},
+		PerRequest: 2,
 		Begin: func(t *testing.T, s site.Site, environment, _ string) func() {
 			r, err := of(s).Begin(convention.Scope{Landscape: "bistro", Environment: environment}.LoadBalancer(convention.Public, ""), host, "/")
 			if err != nil {

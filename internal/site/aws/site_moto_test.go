@@ -117,7 +117,6 @@ func TestContractOnMoto(t *testing.T) {
 		New: func(t *testing.T) site.Site {
 			m.Reset(t)
 			cfg := m.Config(t)
-			cfg.RetryMaxAttempts = 1 // what moto fails at once it fails again
 			machines := ec2.NewFromConfig(cfg)
 			p := &awstest.Provisioner{EC2: machines, AutoScaling: autoscaling.NewFromConfig(cfg), LoadBalancing: elb.NewFromConfig(cfg), RDS: rds.NewFromConfig(cfg),
 				SecretsManager: secretsmanager.NewFromConfig(cfg), Landscape: "bistro", Zones: zones()}
@@ -136,7 +135,7 @@ func TestContractOnMoto(t *testing.T) {
 			clients.EC2 = &scribe{EC2: clients.EC2, userData: map[string]*string{}}
 			clients.AutoScaling = unrefreshed{clients.AutoScaling}
 			return aws.New(clients, aws.Options{Landscape: bistro(), Region: awstest.Region, Provisioner: p, Resolve: resolve,
-				Poll: 50 * time.Millisecond, Patience: 2 * time.Second})
+				Poll: 50 * time.Millisecond, Patience: 20 * time.Second})
 		},
 		Landscape: bistro(), Release: fleet.Release{Port: 8080}, Good: good, Bad: bad, Patience: 2 * time.Minute,
 	})

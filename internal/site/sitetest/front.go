@@ -15,7 +15,7 @@ import (
 // site that is none. Its harness needs an ingress in the landscape, and a site
 // whose Apply makes what clients reach, certificates included.
 func RunFronted(t *testing.T, h Harness) {
-	h = h.patient()
+	h = h.filled()
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, *bench, site.Fronted)

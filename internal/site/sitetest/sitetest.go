@@ -4,6 +4,7 @@
 package sitetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -31,6 +32,8 @@ type Harness struct {
 	// Request, when given, sends one request to a service and returns an error
 	// unless it was served.
 	Request func(ctx context.Context, s site.Site, environment, service string) error
+	// PerRequest is how many the site counts of one Request; 1 when 0.
+	PerRequest int
 	// Begin, when given, sends a request that stays in flight until end is called.
 	Begin func(t *testing.T, s site.Site, environment, service string) (end func())
 	// Patience bounds every call; 30 seconds when 0.
@@ -39,7 +42,7 @@ type Harness struct {
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
-	h = h.patient()
+	h = h.filled()
 	if len(h.Landscape.Environments) < 2 || len(h.Landscape.Services) < 1 {
 		t.Fatal("the harness's landscape needs two environments and a service")
 	}
@@ -72,10 +75,9 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
-func (h Harness) patient() Harness {
-	if h.Patience == 0 {
-		h.Patience = 30 * time.Second
-	}
+func (h Harness) filled() Harness {
+	h.Patience = cmp.Or(h.Patience, 30*time.Second)
+	h.PerRequest = cmp.Or(h.PerRequest, 1)
 	return h
 }
 

@@ -52,7 +52,6 @@ func (s *side) id(name string) *string { id := s.ids[name]; return &id }
 
 func moto(t *testing.T) *side {
 	cfg := awstest.StartMoto(t).Config(t)
-	cfg.RetryMaxAttempts = 1
 	return &side{name: "moto", Clients: aws.NewClients(cfg), ec2: ec2.NewFromConfig(cfg), asg: autoscaling.NewFromConfig(cfg), elb: elb.NewFromConfig(cfg),
 		rds: rds.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg), buckets: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }),
 		ids: map[string]string{}, settle: func() {}}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
@@ -70,13 +71,19 @@ func StartMoto(t testing.TB) Moto {
 	return Moto{}
 }
 
-// Config is for clients of the emulator.
+// Config is for clients of the emulator. What it fails at once it fails again, so
+// only a connection that breaks is tried anew.
 func (m Moto) Config(t testing.TB) aws.Config {
 	t.Helper()
 	c, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(Region), config.WithBaseEndpoint(m.URL),
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
 	if err != nil {
 		t.Fatal(err)
+	}
+	c.Retryer = func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) {
+			o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
+		})
 	}
 	return c
 }
