@@ -51,21 +51,36 @@ From an empty account: docs/aws.md.`,
 
 // open reads the landscape of a directory and finds credentials.
 func (a *onAWS) open(ctx context.Context, dir string) (*cloud.Cloud, error) {
-	l, wire, err := readLandscape(dir)
-	if err != nil {
-		return nil, err
-	}
-	return cloud.Open(ctx, cloud.Options{Landscape: l, Dir: wire.Dir, State: a.state, Endpoint: tofu.Endpoint(a.endpoint), DatabaseCA: a.databaseCA, Sink: a.sink()})
+	cl, _, err := a.openWithWarnings(ctx, dir)
+	return cl, err
 }
 
-// openRoot also says which root the flags name.
-func (a *onAWS) openRoot(ctx context.Context, dir string, roots *rootFlags) (*cloud.Cloud, string, error) {
-	cl, err := a.open(ctx, dir)
+// openWithWarnings also returns what validate would warn of.
+func (a *onAWS) openWithWarnings(ctx context.Context, dir string) (*cloud.Cloud, landscape.Findings, error) {
+	l, wire, warnings, err := readWithWarnings(dir)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
+	}
+	cl, err := cloud.Open(ctx, cloud.Options{Landscape: l, Dir: wire.Dir, State: a.state, Endpoint: tofu.Endpoint(a.endpoint), DatabaseCA: a.databaseCA, Sink: a.sink()})
+	return cl, warnings, err
+}
+
+// opened is a landscape on AWS and the root of it that the flags name.
+type opened struct {
+	*cloud.Cloud
+	root     string
+	tree     string             // directory of the rendered Terraform
+	warnings landscape.Findings // of the landscape
+}
+
+// openRoot opens the landscape of a directory and picks the root.
+func (a *onAWS) openRoot(ctx context.Context, dir string, roots *rootFlags) (opened, error) {
+	cl, warnings, err := a.openWithWarnings(ctx, dir)
+	if err != nil {
+		return opened{}, err
 	}
 	root, err := roots.root(cl.Landscape)
-	return cl, root, err
+	return opened{cl, root, tree(dir, roots.out), warnings}, err
 }
 
 // tree is where a landscape's Terraform is: beside it when nobody says.

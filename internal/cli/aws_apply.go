@@ -15,7 +15,6 @@ import (
 	"golang.org/x/term"
 
 	"godwit/internal/api"
-	"godwit/internal/cloud"
 	"godwit/internal/site/aws/tofu"
 )
 
@@ -45,11 +44,15 @@ what was not; 3 approval is wanted.`,
   godwit aws apply examples/bistro --env production --approve`,
 		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if adopt || push {
-				return a.failed(a.recover(c, directory(args), &roots, o.options(false), adopt, push))
+			cl, err := a.openRoot(c.Context(), directory(args), &roots)
+			if err != nil {
+				return err
 			}
-			a.warn(directory(args))
-			return a.failed(a.apply(c, directory(args), &roots, o.options(false), from, c.Flags().Changed("plan"), approve))
+			if adopt || push {
+				return a.failed(a.recover(c.Context(), cl, o.options(false), adopt, push))
+			}
+			a.warn(cl.warnings)
+			return a.failed(a.apply(c.Context(), cl, o.options(false), from, c.Flags().Changed("plan"), approve))
 		},
 	}
 	roots.add(c, a.globals)
@@ -76,7 +79,11 @@ Exit status: 0 ended, 1 failed, 3 approval is wanted.`,
 		Example: `  godwit aws destroy examples/bistro --env test --approve`,
 		Args:    arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.failed(a.apply(c, directory(args), &roots, o.options(true), "", false, approve))
+			cl, err := a.openRoot(c.Context(), directory(args), &roots)
+			if err != nil {
+				return err
+			}
+			return a.failed(a.apply(c.Context(), cl, o.options(true), "", false, approve))
 		},
 	}
 	roots.add(c, a.globals)
@@ -95,27 +102,26 @@ kept out; make sure first that who holds it is really gone.`,
 		Example: `  godwit aws unlock 6f3c8a52-… examples/bistro --env test`,
 		Args:    arguments(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			dir := directory(args[1:])
-			cl, root, err := a.openRoot(c.Context(), dir, &roots)
+			cl, err := a.openRoot(c.Context(), directory(args[1:]), &roots)
 			if err != nil {
 				return err
 			}
-			return a.failed(cl.Unlock(c.Context(), tree(dir, roots.out), root, args[0]))
+			return a.failed(cl.Unlock(c.Context(), cl.tree, cl.root, args[0]))
 		},
 	}
 	roots.add(c, a.globals)
 	return c
 }
 
-func (a *onAWS) apply(c *cobra.Command, dir string, roots *rootFlags, o tofu.PlanOptions, from string, saved, approve bool) error {
-	cl, plan, err := a.planToApply(c, dir, roots, o, from, saved)
+func (a *onAWS) apply(ctx context.Context, cl opened, o tofu.PlanOptions, from string, saved, approve bool) error {
+	plan, err := planToApply(ctx, cl, o, from, saved)
 	var running *tofu.RunningError
 	if errors.As(err, &running) {
 		// What it does is not what was asked for now: that is planned when it has ended.
-		if err := a.follow(c.Context(), cl, tree(dir, roots.out), running); err != nil {
+		if err := a.follow(ctx, cl, running); err != nil {
 			return err
 		}
-		return a.apply(c, dir, roots, o, from, saved, approve)
+		return a.apply(ctx, cl, o, from, saved, approve)
 	}
 	if err != nil {
 		return err
@@ -127,68 +133,57 @@ func (a *onAWS) apply(c *cobra.Command, dir string, roots *rootFlags, o tofu.Pla
 	reasons := cl.Reasons(plan)
 	showSummary(a.view.err, planned{plan, reasons}, a.view.color)
 	if !approve {
-		if err := a.ask(c.Context(), planned{plan, reasons}); err != nil {
+		if err := a.ask(ctx, planned{plan, reasons}); err != nil {
 			return err
 		}
 	}
-	hurry, stop := again(c.Context())
+	hurry, stop := again(ctx)
 	defer stop()
-	result, err := cl.Apply(c.Context(), plan, hurry)
+	result, err := cl.Apply(ctx, plan, hurry)
 	if err != nil {
 		return err
 	}
 	return a.applied(result)
 }
 
-func (a *onAWS) planToApply(c *cobra.Command, dir string, roots *rootFlags, o tofu.PlanOptions, from string, saved bool) (*cloud.Cloud, tofu.Saved, error) {
+// planToApply plans, or reads the plan that was saved.
+func planToApply(ctx context.Context, cl opened, o tofu.PlanOptions, from string, saved bool) (tofu.Saved, error) {
 	if !saved {
-		return a.planRoot(c, dir, roots, o)
-	}
-	cl, root, err := a.openRoot(c.Context(), dir, roots)
-	if err != nil {
-		return nil, tofu.Saved{}, err
+		return cl.Plan(ctx, cl.tree, cl.root, o)
 	}
 	if from != "=" {
 		from = absolute(from)
 	}
-	plan, err := cl.Load(tree(dir, roots.out), root, strings.TrimPrefix(from, "="))
-	if err == nil && plan.Root.Name != root {
-		err = api.Fail(api.Usage, "that plan is of %s, and %s is named: name the same root, or plan this one", plan.Root.Name, root)
+	plan, err := cl.Load(cl.tree, cl.root, strings.TrimPrefix(from, "="))
+	if err == nil && plan.Root.Name != cl.root {
+		err = api.Fail(api.Usage, "that plan is of %s, and %s is named: name the same root, or plan this one", plan.Root.Name, cl.root)
 	}
-	return cl, plan, err
+	return plan, err
 }
 
 // recover mends the state of a root after an apply that ended badly.
-func (a *onAWS) recover(c *cobra.Command, dir string, roots *rootFlags, o tofu.PlanOptions, adopt, push bool) error {
-	cl, root, err := a.openRoot(c.Context(), dir, roots)
-	if err != nil {
-		return err
-	}
-	out := tree(dir, roots.out)
+func (a *onAWS) recover(ctx context.Context, cl opened, o tofu.PlanOptions, adopt, push bool) error {
 	if push {
-		if err := cl.Push(c.Context(), out, root); err != nil {
+		if err := cl.Push(ctx, cl.tree, cl.root); err != nil {
 			return err
 		}
 	}
 	if !adopt {
 		return nil
 	}
-	saved, err := cl.Plan(c.Context(), out, root, o)
+	saved, err := cl.Plan(ctx, cl.tree, cl.root, o)
 	if err != nil || len(saved.Summary.Lost) == 0 {
 		return err
 	}
-	return cl.Adopt(c.Context(), out, root, saved.Summary.Lost, o)
+	return cl.Adopt(ctx, cl.tree, cl.root, saved.Summary.Lost, o)
 }
 
 // follow goes on with an apply whose godwit was killed.
-func (a *onAWS) follow(ctx context.Context, cl *cloud.Cloud, dir string, running *tofu.RunningError) error {
-	if cl == nil {
-		return running
-	}
+func (a *onAWS) follow(ctx context.Context, cl opened, running *tofu.RunningError) error {
 	a.view.note("%v; following it", running)
 	hurry, stop := again(ctx)
 	defer stop()
-	result, err := cl.Attach(ctx, dir, running.Root, hurry)
+	result, err := cl.Attach(ctx, cl.tree, running.Root, hurry)
 	if err == nil {
 		a.view.note("%s: %s", result.Root, result.Outcome)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"godwit/internal/api"
+	"godwit/internal/site/aws/packer"
 )
 
 func newAWSBake(a *onAWS) *cobra.Command {
@@ -85,18 +86,7 @@ that a release may be rolled back to, that is among the newest, or not a day old
 			if err != nil {
 				return err
 			}
-			return a.view.result(p, func(w io.Writer) {
-				verb := "removed"
-				if dry {
-					verb = "would remove"
-				}
-				for _, ami := range p.Removed {
-					fmt.Fprintf(w, "%s %s (%s)\n", verb, ami.ID, ami.Name)
-				}
-				for _, k := range p.Kept {
-					fmt.Fprintf(w, "kept %s: %s\n", k.AMI.ID, k.Why)
-				}
-			})
+			return a.pruned(args[0], p, dry)
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", ".", "directory of the landscape")
@@ -104,4 +94,35 @@ that a release may be rolled back to, that is among the newest, or not a day old
 	c.Flags().IntVar(&releases, "releases", 5, "so many releases of each environment can be rolled back to")
 	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would go")
 	return c
+}
+
+// pruned prints what went, and says so when nothing did.
+func (a *onAWS) pruned(service string, p packer.Pruned, dry bool) error {
+	// Programs get lists, also where nothing is in them.
+	p.Removed, p.Kept, p.Snapshots = append([]packer.AMI{}, p.Removed...), append([]packer.Kept{}, p.Kept...), append([]string{}, p.Snapshots...)
+	left := len(p.Snapshots) // by an earlier pruning
+	for _, ami := range p.Removed {
+		left -= len(ami.Snapshots)
+	}
+	verb := "removed"
+	if dry {
+		verb = "would remove"
+	}
+	return a.view.result(p, func(w io.Writer) {
+		for _, ami := range p.Removed {
+			fmt.Fprintf(w, "%s %s (%s)\n", verb, ami.ID, ami.Name)
+		}
+		for _, k := range p.Kept {
+			fmt.Fprintf(w, "kept %s: %s\n", k.AMI.ID, k.Why)
+		}
+		switch {
+		case left > 0:
+			fmt.Fprintf(w, "%s %s that an earlier prune left\n", verb, count(left, "snapshot"))
+		case len(p.Removed) > 0:
+		case len(p.Kept) == 0:
+			fmt.Fprintf(w, "nothing to remove: there is no machine image of %s\n", service)
+		default:
+			fmt.Fprintln(w, "nothing to remove")
+		}
+	})
 }

@@ -126,11 +126,26 @@ the old release, and otherwise takes it back. The next deploy does so by itself.
 			if err != nil {
 				return err
 			}
-			return a.rollouts(cl.Resume(c.Context(), args[0], r.env))
+			all, err := cl.Resume(c.Context(), args[0], r.env)
+			if err == nil && len(all) == 0 {
+				return a.nothingToResume(args[0], r.env)
+			}
+			return a.rollouts(all, err)
 		},
 	}
 	r.add(c, a.globals)
 	return c
+}
+
+// nothingToResume says so: silence would leave open whether something was ended.
+func (a *onAWS) nothingToResume(service, environment string) error {
+	where := "any environment"
+	if environment != "" {
+		where = environment
+	}
+	return a.view.result([]api.Rollout{}, func(w io.Writer) {
+		fmt.Fprintf(w, "nothing to resume: no rollout of %s in %s waits for its end\n", service, where)
+	})
 }
 
 func newAWSStatus(a *onAWS) *cobra.Command {

@@ -35,12 +35,16 @@ Exit status: 0, and with --detailed-exitcode 2 when changes are pending.`,
   godwit aws plan --env test --json | jq '.summary.create[].address'`,
 		Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			a.warn(directory(args))
-			cl, saved, err := a.planRoot(c, directory(args), &roots, o.options(false))
+			cl, err := a.openRoot(c.Context(), directory(args), &roots)
+			if err != nil {
+				return err
+			}
+			a.warn(cl.warnings)
+			saved, err := cl.Plan(c.Context(), cl.tree, cl.root, o.options(false))
 			if err != nil {
 				return a.failed(err)
 			}
-			if err := a.showPlan(cl, saved); err != nil {
+			if err := a.showPlan(cl.Cloud, saved); err != nil {
 				return err
 			}
 			if detailed && !saved.Summary.Empty {
@@ -79,31 +83,17 @@ func (p *planFlags) options(destroy bool) tofu.PlanOptions {
 	return o
 }
 
-// planRoot plans the root that the flags name.
-func (a *onAWS) planRoot(c *cobra.Command, dir string, roots *rootFlags, o tofu.PlanOptions) (*cloud.Cloud, tofu.Saved, error) {
-	cl, root, err := a.openRoot(c.Context(), dir, roots)
-	if err != nil {
-		return nil, tofu.Saved{}, err
-	}
-	saved, err := cl.Plan(c.Context(), tree(dir, roots.out), root, o)
-	return cl, saved, err
-}
-
 func (a *onAWS) showPlan(cl *cloud.Cloud, saved tofu.Saved) error {
 	p := planned{Saved: saved, Reasons: append([]tofu.Reason{}, cl.Reasons(saved)...)}
 	return a.view.result(p, func(w io.Writer) { showSummary(w, p, a.view.outColor) })
 }
 
 // warn prints what validate would warn of: who applies may never have asked it.
-// What cannot be read at all is the command's own failure.
-func (a *onAWS) warn(dir string) {
-	files, _, err := readFiles(dir)
-	if err != nil || a.view.quiet {
+func (a *onAWS) warn(warnings landscape.Findings) {
+	if a.view.quiet {
 		return
 	}
-	if _, findings := landscape.Parse(files); !findings.HasErrors() {
-		a.view.mu.Lock()
-		defer a.view.mu.Unlock()
-		findings.Format(a.view.err, a.view.color)
-	}
+	a.view.mu.Lock()
+	defer a.view.mu.Unlock()
+	warnings.Format(a.view.err, a.view.color)
 }

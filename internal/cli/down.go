@@ -16,11 +16,12 @@ func newDown(g *globals) *cobra.Command {
 	var approve bool
 	c := &cobra.Command{
 		Use:   "down",
-		Short: "End everything: instances, databases, networks, gateway, engine",
+		Short: "End everything: environments and all that runs in them, gateway, engine",
 		Long: `Ends every process, namespace, mount and rule that the engine made, and the
-engine. The databases of the environments are removed with their data. A
+engine. Where environments have databases, these are removed with their data. A
 protected environment is removed only with --approve, and so is one that holds
-the truth of a migration: its data is lost then, the source stays fenced.`,
+the truth of a migration: its data is lost then, the source stays fenced.
+Environments on AWS stay; godwit aws destroy ends them.`,
 		Example: `  godwit down
   godwit down --approve        # protected environments too`,
 		Args:              arguments(0, 0),

@@ -18,19 +18,25 @@ const maxFile = 2 << 20
 // readLandscape reads *.hcl of a directory, or one file, and parses it.
 // Findings are a *findingsError.
 func readLandscape(path string) (*landscape.Landscape, api.Landscape, error) {
+	l, wire, _, err := readWithWarnings(path)
+	return l, wire, err
+}
+
+// readWithWarnings is readLandscape for who says what validate would warn of.
+func readWithWarnings(path string) (*landscape.Landscape, api.Landscape, landscape.Findings, error) {
 	files, dir, err := readFiles(path)
 	if err != nil {
-		return nil, api.Landscape{}, err
+		return nil, api.Landscape{}, nil, err
 	}
 	l, findings := landscape.Parse(files)
 	if findings.HasErrors() {
-		return l, api.Landscape{}, &findingsError{findings}
+		return l, api.Landscape{}, nil, &findingsError{findings}
 	}
 	wire := api.Landscape{Dir: dir, Env: environmentValues(l)}
 	for _, f := range files {
 		wire.Files = append(wire.Files, api.File{Name: f.Name, Bytes: f.Bytes})
 	}
-	return l, wire, nil
+	return l, wire, findings, nil
 }
 
 func readFiles(path string) ([]landscape.File, string, error) {

@@ -21,7 +21,8 @@ import (
 // bridges are the engine's sessions on both sides of a migration, one bridge a
 // database.
 type bridges struct {
-	list []*postgres.Bridge
+	list    []*postgres.Bridge
+	missing []error // of each database that none could be made for, why
 }
 
 func (b *bridges) close() {
@@ -38,25 +39,39 @@ func (b *bridges) databases() []string {
 	return names
 }
 
-// bridges makes a migration's bridges and opens the relays that they need.
+// bridges makes a migration's bridges and opens the relays that they need. The
+// error has every database that none can be made for.
 func (e *Engine) bridges(ctx context.Context, w *world, m landscape.Migration) (*bridges, error) {
+	b, err := e.bridgesThere(ctx, w, m)
+	if err == nil {
+		err = errors.Join(b.missing...)
+	}
+	if err != nil {
+		return nil, err // no session is open yet
+	}
+	return b, nil
+}
+
+// bridgesThere makes the bridges that can be made: what is wrong with one database
+// says nothing of the next. The error is that nobody answered any more.
+func (e *Engine) bridgesThere(ctx context.Context, w *world, m landscape.Migration) (*bridges, error) {
 	src, _ := w.landscape.Source(m.Source)
 	b := &bridges{}
 	err := e.asking(ctx, w, "the ways to the databases of "+m.Environment, func(ctx context.Context) error {
 		for _, d := range src.Databases {
 			pair, err := e.pair(ctx, w, m, d)
-			if err != nil {
-				return fmt.Errorf("database %s: %w", d.Name, err)
+			if err == nil {
+				b.list = append(b.list, postgres.NewBridge(pair))
+				continue
 			}
-			b.list = append(b.list, postgres.NewBridge(pair))
+			b.missing = append(b.missing, fmt.Errorf("database %s: %w", d.Name, err))
+			if ctx.Err() != nil {
+				return errors.Join(b.missing...)
+			}
 		}
 		return nil
 	})
-	if err != nil {
-		b.close()
-		return nil, err
-	}
-	return b, nil
+	return b, err
 }
 
 // lastBridges are for whoever takes a migration back. Where the site cannot say

@@ -77,10 +77,20 @@ func (e *Engine) mayGoDown(ctx context.Context, w *world, approve bool) error {
 			return err
 		}
 		if m.Protected && !approve {
-			return api.Fail(api.Refused, "environment %q is protected: its databases would be removed with their data; run again with --approve if that is meant", name)
+			return api.Fail(api.Refused, "environment %q is protected: %s; run again with --approve if that is meant", name, w.loses(ctx, name))
 		}
 	}
 	return nil
+}
+
+// loses says what goes with an environment. Those of its databases count that are
+// there, declared or not; where that is not known, data may be lost.
+func (w *world) loses(ctx context.Context, environment string) string {
+	o, err := w.site.Observe(ctx, environment)
+	if (err == nil || isNotFound(err)) && len(o.Databases) == 0 {
+		return "it would be removed with all that runs in it"
+	}
+	return "its databases would be removed with their data"
 }
 
 // needs says what a migration would lose by down, "" when that is nothing. The

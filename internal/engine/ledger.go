@@ -139,8 +139,9 @@ func (s settings) database(d landscape.SourceEndpoint) (*pgx.ConnConfig, error) 
 		return nil, err
 	}
 	config, err := pgx.ParseConfig(text)
-	if err != nil {
-		return nil, api.Fail(api.Usage, "source database %q: its url is not a postgres:// URL", d.Name) // err would print it, with its password
+	if err != nil || text == "" { // the driver takes nothing for this machine's own server
+		// err would print it, with its password
+		return nil, api.Fail(api.Usage, "source database %q: its url is not a postgres:// URL: give it postgres://USER:PASSWORD@HOST:5432/NAME", d.Name)
 	}
 	return config, nil
 }

@@ -13,14 +13,17 @@ import (
 	"godwit/internal/migrate/postgres"
 )
 
-// Check says what stands against a migration. It changes nothing: a relay that
-// was opened only to look is closed again.
+// Check says what stands against a migration, of all its databases at once. It
+// changes nothing: a relay that was opened only to look is closed again.
 func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Checks, error) {
 	var checks api.Checks
-	err := e.onMigration(ctx, "check", name, sink, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) (err error) {
+	err := e.withBridges(ctx, "check", name, sink, e.bridgesThere, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) (err error) {
 		checks.Findings, err = migrate.Check(ctx, b.list)
 		if err != nil {
 			return err
+		}
+		for _, why := range b.missing {
+			checks.Findings = append(checks.Findings, migrate.Unasked(e.secrets.concealError(why)))
 		}
 		services, err := e.serving(ctx, w, m, migrate.Source)
 		if err != nil {
@@ -32,8 +35,11 @@ func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Che
 			return err
 		}
 		fronts, err := e.frontsChecked(ctx, w, m, state)
-		if err != nil {
+		if ctx.Err() != nil {
 			return err
+		}
+		if err != nil { // what is known of the databases is said nevertheless
+			fronts = append(fronts, migrate.Unasked(e.secrets.concealError(err)))
 		}
 		checks.Findings = append(checks.Findings, fronts...)
 		checks.Go = !checks.Findings.HasErrors()

@@ -208,11 +208,34 @@ func TestMissingSource(t *testing.T) {
 	b := withMigration(t)
 	delete(b.env, "TILL_URL")
 	delete(b.env, "CARD_TERMINAL")
+	delete(b.env, "DATABASE")
 	_, err := b.tryUp(false)
-	b.fails(err, api.Usage, "TILL_URL", "CARD_TERMINAL") // all at once, before anything is made
+	b.fails(err, api.Usage, "TILL_URL", "CARD_TERMINAL", "source datacenter, database till", "export DATABASE=") // all at once, before anything is made
 	if _, err := b.front.Observe(t.Context(), "production"); !isNotFound(err) {
 		t.Errorf("something was made: %v", err)
 	}
+}
+
+// TestSourceDatabaseURL: up says what migrate would stumble over, and an engine
+// that was up before it did so still comes up again.
+func TestSourceDatabaseURL(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	url := b.env["DATABASE"]
+	for _, wrong := range []string{"", "postgres://till:" + secret + "@127.0.0.1:port/till"} {
+		b.env["DATABASE"] = wrong
+		_, err := b.tryUp(false)
+		b.fails(err, api.Usage, `source database "till"`, "postgres://USER:PASSWORD@HOST")
+		b.concealed(err.Error())
+	}
+	b.env["DATABASE"] = url
+	b.up()
+	s, _, err := b.loadSettings(t.Context())
+	b.ok(err)
+	delete(s.Landscape.Env, "DATABASE")
+	b.ok(b.saveSettings(t.Context(), s))
+	b.ok(b.restart())
+	b.gets(host, "source")
 }
 
 func TestMayTurn(t *testing.T) {

@@ -212,6 +212,36 @@ func TestCorruptSettings(t *testing.T) {
 	}
 }
 
+// TestDownOfWhatIsProtected: only databases that are there are said to be lost.
+func TestDownOfWhatIsProtected(t *testing.T) {
+	t.Parallel()
+	for name, databases := range map[string]bool{"with databases": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			if !databases {
+				b.removeBlock(`database "till"`)
+				b.edit("DATABASE_URL = database.till.url, ", "")
+				b.edit("database.till, ", "")
+			}
+			b.up()
+			_, err := b.Down(t.Context(), api.DownRequest{}, b.events.sink())
+			b.fails(err, api.Refused, `environment "production" is protected`, "--approve")
+			if strings.Contains(err.Error(), "databases would be removed with their data") != databases {
+				t.Errorf("%v", err)
+			}
+			if databases {
+				b.removeBlock(`database "till"`) // what is declared no more is kept
+				b.edit("DATABASE_URL = database.till.url, ", "")
+				b.edit("database.till, ", "")
+				b.up()
+				_, err = b.Down(t.Context(), api.DownRequest{}, b.events.sink())
+				b.fails(err, api.Refused, "databases would be removed with their data")
+			}
+		})
+	}
+}
+
 // TestSiteCannotBeOpened: nothing is lost; the next up settles and goes on.
 func TestSiteCannotBeOpened(t *testing.T) {
 	t.Parallel()

@@ -62,7 +62,7 @@ func (e *Engine) declare(ctx context.Context, r api.UpRequest) (*world, error) {
 	}
 	s = s.merge(r)
 	e.secrets.keep(s.Landscape.Env)
-	return &world{landscape: l, settings: s}, s.bind(l)
+	return &world{landscape: l, settings: s}, errors.Join(s.bind(l), s.databases(l))
 }
 
 // sameAsBefore refuses to change what was chosen with the first up.
@@ -130,6 +130,22 @@ func (s settings) bind(l *landscape.Landscape) error {
 		for _, endpoint := range src.Services {
 			if _, err := s.endpoint(endpoint); err != nil {
 				errs = append(errs, fmt.Errorf("source %s, service %s: %w", src.Name, endpoint.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// databases refuses urls of data centres' databases that are missing or wrong: said
+// with up, not on the day of the move. An engine that starts again asks for none, for
+// nobody is there to mend it, and until the move nothing needs them.
+func (s settings) databases(l *landscape.Landscape) error {
+	var errs []error
+	for _, m := range l.Migrations {
+		src, _ := l.Source(m.Source)
+		for _, d := range src.Databases {
+			if _, err := s.database(d); err != nil {
+				errs = append(errs, fmt.Errorf("source %s, database %s: %w", src.Name, d.Name, err))
 			}
 		}
 	}

@@ -3,6 +3,8 @@ package migrate
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -11,22 +13,28 @@ import (
 	"godwit/internal/migrate/postgres"
 )
 
-// Check returns everything that stands against moving these databases.
+// Check returns everything that stands against moving these databases. All are
+// judged: what could not be asked of one is a finding too. The error is only that
+// ctx has ended.
 func Check(ctx context.Context, bridges []*postgres.Bridge) (landscape.Findings, error) {
 	found := make([]landscape.Findings, len(bridges))
-	group, ctx := errgroup.WithContext(ctx)
+	var group sync.WaitGroup
 	for i, b := range bridges {
-		group.Go(func() (err error) {
-			found[i], err = b.Check(ctx)
-			return err
+		group.Go(func() {
+			all, err := b.Check(ctx)
+			if err != nil {
+				all = append(all, Unasked(err))
+			}
+			found[i] = all
 		})
 	}
-	err := group.Wait()
-	all := landscape.Findings{}
-	for _, f := range found {
-		all = append(all, f...)
-	}
-	return all, err
+	group.Wait()
+	return append(landscape.Findings{}, slices.Concat(found...)...), ctx.Err()
+}
+
+// Unasked is the finding of what could not be judged, or not whole; why names it.
+func Unasked(why error) landscape.Finding {
+	return landscape.Finding{Severity: landscape.Error, Summary: why.Error(), Mend: "mend that, then check again: more may stand behind it"}
 }
 
 // SyncSteps are one step that brings all targets to where they follow their
