@@ -94,7 +94,7 @@ func (c *Cloud) plan(ctx context.Context, dir, root string, o tofu.PlanOptions) 
 		return tofu.Saved{}, err
 	}
 	if o.Destroy && root != tofu.AccountRoot && c.protected(root) {
-		return tofu.Saved{}, api.Fail(api.Refused, "%s is protected: take protected out of its environment in the landscape, apply that, then destroy it; begun now, AWS would refuse its databases when all around them is gone", root)
+		return tofu.Saved{}, api.Fail(api.Refused, "%s is protected: take protected out of its environment in the landscape, apply that, then destroy it; begun now, AWS would refuse any database in it when all around that is gone", root)
 	}
 	d, err := c.driver(ctx)
 	if err != nil {

@@ -1,6 +1,8 @@
 package terraform
 
 import (
+	"strings"
+
 	"godwit/internal/landscape"
 	"godwit/internal/site/aws/convention"
 )
@@ -11,6 +13,11 @@ const (
 	providerSource   = "hashicorp/aws"
 	requiredProvider = "~> 6.0"
 )
+
+// ProtectionMark is the address of what says in the state of each environment, as
+// its input, whether it is protected. Whoever applies the tree reads there what an
+// environment was, whatever is declared now and whatever is in it.
+const ProtectionMark = "terraform_data.protection"
 
 func writeVersions(f *file) {
 	b := f.top("", "terraform")
@@ -87,6 +94,10 @@ func (r *root) writeMain(f *file) {
 	}
 	b.comment(comment)
 	b.set("protected", flag(r.environment.Protected))
+
+	kind, name, _ := strings.Cut(ProtectionMark, ".")
+	b = f.top("The mark of protection: by it godwit sees in the state that it is taken away.", "resource", kind, name)
+	b.set("input", reference("local.protected"))
 
 	b = f.top("One key for volumes, databases, secrets, logs and alarms.", "module", "key")
 	b.source("key")

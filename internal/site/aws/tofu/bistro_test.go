@@ -18,17 +18,7 @@ import (
 func TestBistro(t *testing.T) {
 	t.Parallel()
 	w := tofutest.New(t, bistro(t))
-	c := newCloud(t)
-	env := maps.Clone(c.Env)
-	for _, pair := range w.Environ() {
-		name, value, _ := strings.Cut(pair, "=")
-		env[name] = value
-	}
-	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
-		env[name] = "test"
-	}
-	env["GOGC"] = "300" // collecting garbage is a quarter of what the program does in its seconds
-	c.Env = env
+	c := worldly(t, w)
 	account, test := Root{w.Dir, AccountRoot}, Root{w.Dir, EnvironmentRoot("test")}
 
 	s := mustPlan(t, c.Driver, account, PlanOptions{})
@@ -132,12 +122,35 @@ func drift(t *testing.T, c *cloud, w *tofutest.Workspace, r Root) {
 	mustBeEmpty(t, c.Driver, r)
 }
 
+// worldly is a cloud for the roots of a workspace: states in the emulator's bucket,
+// resources in the world of the schema provider.
+func worldly(t *testing.T, w *tofutest.Workspace) *cloud {
+	t.Helper()
+	c := newCloud(t)
+	env := maps.Clone(c.Env)
+	for _, pair := range w.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		env[name] = value
+	}
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+		env[name] = "test"
+	}
+	env["GOGC"] = "300" // collecting garbage is a quarter of what the program does in its seconds
+	c.Env = env
+	return c
+}
+
 func bistro(t *testing.T) terraform.Tree {
 	t.Helper()
 	content, err := os.ReadFile("../../../../examples/bistro/landscape.hcl")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return treeOf(t, content)
+}
+
+func treeOf(t *testing.T, content []byte) terraform.Tree {
+	t.Helper()
 	l, findings := landscape.Parse([]landscape.File{{Name: "landscape.hcl", Bytes: content}})
 	if l == nil {
 		t.Fatal(findings)

@@ -3,6 +3,8 @@ package tofu
 import (
 	"cmp"
 	"slices"
+
+	"godwit/internal/site/aws/terraform"
 )
 
 // Reason is why a plan wants approval.
@@ -78,6 +80,8 @@ func Guard(s Summary, at Stakes) []Reason {
 func ended(c Change, protected bool) string {
 	why, _ := ends(c.Type)
 	switch {
+	case protected && c.Address == terraform.ProtectionMark && (c.Action == Destroy || c.Action == Forget):
+		return unprotected
 	case c.Action == Forget && (why != "" || protected):
 		return "it goes on, and is looked after by nobody"
 	case c.Action != Destroy && c.Action != Replace:

@@ -4,7 +4,12 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"godwit/internal/site/aws/terraform"
 )
+
+// unprotected is what the end of the mark of protection means.
+const unprotected = "the environment is protected no more"
 
 // loosening is a change of a value that takes a protection away: the first half
 // of a loss.
@@ -19,7 +24,7 @@ type loosening struct {
 func loosenings(c Change) []loosening {
 	var all []loosening
 	for _, f := range c.Fields {
-		if l := f.loosens(c.Type); l.why != "" {
+		if l := f.loosens(c); l.why != "" {
 			all = append(all, l)
 		}
 	}
@@ -27,9 +32,12 @@ func loosenings(c Change) []loosening {
 }
 
 // loosens says what a field takes away; a why of "": nothing.
-func (f Field) loosens(kind string) loosening {
+func (f Field) loosens(c Change) loosening {
 	off := f.Before == "true" && f.After != "true"
 	on := f.Before != "true" && f.After != "false" && f.After != ""
+	if c.Address == terraform.ProtectionMark {
+		return when(f.Path == "input" && off, unprotected, true)
+	}
 	switch f.Path {
 	case "deletion_protection", "enable_deletion_protection":
 		return when(off, "its protection from deletion ends", true)
@@ -49,7 +57,7 @@ func (f Field) loosens(kind string) loosening {
 	case "retention_in_days": // 0 is for ever
 		return when(f.After != "0" && (f.Before == "0" || f.fewer()), fmt.Sprintf("what is older in the log is deleted (%s -> %s days)", f.Before, f.After), false)
 	}
-	if kind == "aws_s3_bucket_lifecycle_configuration" && strings.HasSuffix(f.Path, "expiration.days") {
+	if c.Type == "aws_s3_bucket_lifecycle_configuration" && strings.HasSuffix(f.Path, "expiration.days") {
 		return when(f.fewer(), fmt.Sprintf("what is older in the bucket is deleted (%s -> %s days)", f.Before, f.After), false)
 	}
 	return loosening{}

@@ -101,7 +101,7 @@ func (d *Driver) plan(ctx context.Context, r Root, o PlanOptions, past *run, sav
 		return err
 	}
 	if o.Destroy && saved.Summary.Protected {
-		return fmt.Errorf("%s: %w on AWS still, and AWS would refuse its databases when all around them is gone: declare it unprotected, run `godwit aws apply %s`, then destroy it", r.Name, ErrProtected, r.flag())
+		return fmt.Errorf("%s: %w on AWS still, and AWS would refuse any database in it when all around that is gone: declare it unprotected, run `godwit aws apply %s`, then destroy it", r.Name, ErrProtected, r.flag())
 	}
 	if past != nil {
 		past.remember(d, &saved.Summary)

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	tfjson "github.com/hashicorp/terraform-json"
+
+	"godwit/internal/site/aws/terraform"
 )
 
 // Stakes are what the landscape says that a plan can lose.
@@ -55,12 +57,16 @@ func nameOf(rc *tfjson.ResourceChange, c Change) (Name, bool) {
 	return Name{c.Address, host}, host != ""
 }
 
-// protectedBefore: a resource is there that only protected environments have so.
+// protectedBefore: the mark of protection is there, or another resource that only
+// protected environments have so: a state of before the mark has only those.
 func protectedBefore(rc *tfjson.ResourceChange) bool {
 	if rc == nil || rc.Change == nil || rc.Mode != tfjson.ManagedResourceMode {
 		return false
 	}
 	before := rc.Change.Before
+	if rc.Address == terraform.ProtectionMark {
+		return in(before, "input") == true
+	}
 	return in(before, "deletion_protection") == true || in(before, "enable_deletion_protection") == true ||
 		rc.Type == "aws_db_instance" && in(before, "delete_automated_backups") == false
 }
