@@ -65,7 +65,7 @@ func (s *Site) letGo(ctx context.Context, g targetGroup) (left []string, err err
 }
 
 // Retire implements site.Site: the group is emptied, each instance ends when the
-// drain hook lets it.
+// drain hook lets it, and one that never got ready at once.
 func (s *Site) Retire(ctx context.Context, environment, service string, release int) error {
 	v, err := s.deployment(ctx, environment, service)
 	if err != nil {
@@ -84,10 +84,11 @@ func (s *Site) Retire(ctx context.Context, environment, service string, release 
 	left := len(p.members)
 	err = s.wait(ctx, func() (bool, error) {
 		g, err := s.group(ctx, p.name)
-		if err == nil {
-			left = len(g.members)
+		if err != nil {
+			return false, err
 		}
-		return left == 0, err
+		left = len(g.members)
+		return left == 0, s.abandon(ctx, g)
 	})
 	if err != nil {
 		return fmt.Errorf("release %d of %s still has %d instances, which are being ended: %w", release, v, left, err)

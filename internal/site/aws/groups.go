@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -40,6 +41,27 @@ type member struct {
 	lifecycle string
 	healthy   bool
 	version   string // of the launch template that it was launched from
+}
+
+// held: the launch hook keeps it out of service until it is healthy.
+func (m member) held() bool { return m.lifecycle == string(types.LifecycleStatePendingWait) }
+
+// abandon ends the launches of members that are held: Auto Scaling may leave them
+// until the hook runs out, however small the group is to be. That one is not held
+// any more is no error.
+func (s *Site) abandon(ctx context.Context, g group) error {
+	for _, m := range g.members {
+		if !m.held() {
+			continue
+		}
+		_, err := s.clients.AutoScaling.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{AutoScalingGroupName: &g.name,
+			LifecycleHookName: aws.String(convention.LaunchHook), InstanceId: &m.id, LifecycleActionResult: aws.String("ABANDON")})
+		var known *Error
+		if err = explain("abandoning the launch of "+m.id, err); err != nil && !(errors.As(err, &known) && (known.Kind == KindRequest || known.Kind == KindMissing)) {
+			return err
+		}
+	}
+	return nil
 }
 
 // paused are the processes that change instances unasked. They rest in a group

@@ -18,6 +18,44 @@ import (
 // machineImage is the AMI that was baked from a release's image, the newest of
 // several; it reads user data of a version.
 func (s *Site) machineImage(ctx context.Context, r fleet.Release, version int) (string, error) {
+	all, err := s.machineImages(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	usable := slices.DeleteFunc(slices.Clone(all), func(i types.Image) bool {
+		return i.State != types.ImageStateAvailable || reads(i) < version
+	})
+	if len(usable) == 0 {
+		return "", fmt.Errorf("image %s of service %s cannot be launched, %s: bake it: `godwit aws bake %s`: %w",
+			r.Image, r.Service, unusable(all, version), r.Service, site.ErrInvalid)
+	}
+	newest := slices.MaxFunc(usable, func(a, b types.Image) int {
+		if c := strings.Compare(aws.ToString(a.CreationDate), aws.ToString(b.CreationDate)); c != 0 {
+			return c
+		}
+		return strings.Compare(aws.ToString(a.ImageId), aws.ToString(b.ImageId))
+	})
+	return aws.ToString(newest.ImageId), nil
+}
+
+// unusable says why none of these machine images can be launched.
+func unusable(all []types.Image, version int) string {
+	if len(all) == 0 {
+		return "there is no machine image of it"
+	}
+	i := slices.IndexFunc(all, func(i types.Image) bool { return i.State == types.ImageStateAvailable })
+	if i < 0 {
+		return fmt.Sprintf("its machine image %s is %s", aws.ToString(all[0].ImageId), all[0].State)
+	}
+	lacks := "would not read the values that this release was given"
+	if version == convention.ReadsLaunchHook {
+		lacks = "would not say when it is healthy, which a service without a load balancer has to do itself"
+	}
+	return fmt.Sprintf("its machine image %s was baked by an older godwit, and %s", aws.ToString(all[i].ImageId), lacks)
+}
+
+// machineImages are all that were baked from a release's image.
+func (s *Site) machineImages(ctx context.Context, r fleet.Release) ([]types.Image, error) {
 	filter := func(name, value string) types.Filter { return types.Filter{Name: &name, Values: []string{value}} }
 	in := &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{
 		filter("tag:"+convention.TagLandscape, s.declared().Name), filter("tag:"+convention.TagService, r.Service), filter("tag:"+convention.TagImage, r.Image)}}
@@ -31,30 +69,7 @@ func (s *Site) machineImage(ctx context.Context, r fleet.Release, version int) (
 		all = append(all, out.Images...)
 		return out.NextToken, nil
 	})
-	if err != nil {
-		return "", err
-	}
-	usable := slices.DeleteFunc(slices.Clone(all), func(i types.Image) bool {
-		return i.State != types.ImageStateAvailable || reads(i) < version
-	})
-	if len(usable) == 0 {
-		why := "there is no machine image of it"
-		if len(all) > 0 {
-			why = fmt.Sprintf("its machine image %s is %s", aws.ToString(all[0].ImageId), all[0].State)
-		}
-		if i := slices.IndexFunc(all, func(i types.Image) bool { return i.State == types.ImageStateAvailable }); i >= 0 {
-			why = fmt.Sprintf("its machine image %s was baked by an older godwit, and would not read the values that this release was given", aws.ToString(all[i].ImageId))
-		}
-		return "", fmt.Errorf("image %s of service %s cannot be launched, %s: bake it: `godwit aws bake %s`: %w",
-			r.Image, r.Service, why, r.Service, site.ErrInvalid)
-	}
-	newest := slices.MaxFunc(usable, func(a, b types.Image) int {
-		if c := strings.Compare(aws.ToString(a.CreationDate), aws.ToString(b.CreationDate)); c != 0 {
-			return c
-		}
-		return strings.Compare(aws.ToString(a.ImageId), aws.ToString(b.ImageId))
-	})
-	return aws.ToString(newest.ImageId), nil
+	return all, err
 }
 
 // reads is the newest version of user data that a machine image reads.

@@ -33,13 +33,16 @@ func (s *Site) health(ctx context.Context, p *place) (health, error) {
 }
 
 // state of a member: ready is who is in service and healthy in every target
-// group of its place.
+// group of its place. Where there is none, the launch hook keeps out of service
+// who has not answered its health check.
 func (h health) state(m member) (fleet.State, string) {
 	switch {
 	case m.lifecycle == "Terminated":
 		return fleet.Dead, "it has ended"
 	case strings.HasPrefix(m.lifecycle, "Terminating"):
 		return fleet.Draining, "it is being ended"
+	case m.held():
+		return fleet.Starting, "it has not answered its health check yet (Auto Scaling: " + m.lifecycle + ")"
 	case strings.HasPrefix(m.lifecycle, "Pending"):
 		return fleet.Starting, "Auto Scaling: " + m.lifecycle
 	case m.lifecycle != "InService":

@@ -49,7 +49,7 @@ func (s *Site) Launch(ctx context.Context, r fleet.Release) error {
 	if err := s.occupy(ctx, v, p, r, version, want); err != nil {
 		return err
 	}
-	if err := s.awaitReady(ctx, p, r.Number, want, before); err != nil {
+	if err := s.awaitReady(ctx, launching{site: s, place: p, logs: v.scope.LogGroup(v.service), release: r.Number, want: want, before: before}); err != nil {
 		return fmt.Errorf("release %d of %s: %w", r.Number, v, err)
 	}
 	return nil
@@ -107,7 +107,11 @@ func (s *Site) prepare(ctx context.Context, v *deployment, p *place, r fleet.Rel
 	if err != nil {
 		return "", err
 	}
-	ami, err := s.machineImage(ctx, r, u.Version())
+	need := u.Version()
+	if len(p.targetGroups) == 0 {
+		need = convention.ReadsLaunchHook // with or without the hook: the next apply may make it
+	}
+	ami, err := s.machineImage(ctx, r, need)
 	if err != nil {
 		return "", err
 	}
@@ -184,8 +188,9 @@ func (s *Site) clearWeight(ctx context.Context, v *deployment, p *place) error {
 
 // awaitReady waits until as many instances as wanted are ready. It gives up when
 // AWS cannot launch them, when one ends, and when patience does.
-func (s *Site) awaitReady(ctx context.Context, p *place, release, want int, before map[string]string) error {
-	l := launching{site: s, place: p, release: release, want: want, before: before, ill: map[string]bool{}, seen: map[string]bool{}}
+func (s *Site) awaitReady(ctx context.Context, l launching) error {
+	p := l.place
+	l.ill, l.seen = map[string]bool{}, map[string]bool{}
 	for _, m := range p.members {
 		l.ill[m.id] = !m.healthy || !strings.HasPrefix(m.lifecycle, "InService") && !strings.HasPrefix(m.lifecycle, "Pending")
 	}
@@ -204,7 +209,7 @@ func (s *Site) awaitReady(ctx context.Context, p *place, release, want int, befo
 		err = errPatience // patience ended within a call
 	}
 	if l.state != "" && (within.Err() != nil) {
-		return fmt.Errorf("%s: %w", l.state, err)
+		return fmt.Errorf("%s; their logs are the streams of CloudWatch log group %s: %w", l.state, l.logs, err)
 	}
 	return err
 }
@@ -213,12 +218,13 @@ func (s *Site) awaitReady(ctx context.Context, p *place, release, want int, befo
 type launching struct {
 	site          *Site
 	place         *place
+	logs          string // log group of the service
 	release, want int
-	before        map[string]string // launches that failed before this one
-	ill           map[string]bool   // members that were lost before this one
-	seen          map[string]bool   // members that this one has seen alive
-	group         group             // as last seen
-	state         string            // how it stands, in words
+	before        map[string]failure // launches that failed before this one
+	ill           map[string]bool    // members that were lost before this one
+	seen          map[string]bool    // members that this one has seen alive
+	group         group              // as last seen
+	state         string             // how it stands, in words
 }
 
 func (l *launching) look(ctx context.Context) (done bool, err error) {
@@ -249,18 +255,26 @@ func (l *launching) failed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for id, message := range now {
+	for id, f := range now {
 		if _, old := l.before[id]; old {
 			continue
 		}
-		kind := cannot(message)
+		if f.abandoned() {
+			return fmt.Errorf("instance %s never answered its health check, and Auto Scaling gave it up: %s: %w", f.instance, l.log(f.instance), site.ErrUnready)
+		}
+		kind := cannot(f.says)
 		if kind == KindCapacity {
-			l.state += "; AWS says: " + message // it tries again, in other zones too
+			l.state += "; AWS says: " + f.says // it tries again, in other zones too
 			continue
 		}
-		return &Error{Kind: kind, Doing: "launching instances in " + l.group.name, Says: message, Mend: mends()[kind], means: site.ErrUnready}
+		return &Error{Kind: kind, Doing: "launching instances in " + l.group.name, Says: f.says, Mend: mends()[kind], means: site.ErrUnready}
 	}
 	return nil
+}
+
+// log says where an instance that has ended left what it said.
+func (l *launching) log(instance string) string {
+	return fmt.Sprintf("why is in stream %s of CloudWatch log group %s", instance, l.logs)
 }
 
 // ended gives up when an instance that was alive no longer is.
@@ -273,7 +287,7 @@ func (l *launching) ended() error {
 	}
 	for id := range l.seen {
 		if !alive[id] && !l.ill[id] {
-			return fmt.Errorf("instance %s ended while it was waited for, see its log: %w", id, site.ErrUnready)
+			return fmt.Errorf("instance %s ended while it was waited for: %s: %w", id, l.log(id), site.ErrUnready)
 		}
 	}
 	for id := range alive {

@@ -2,11 +2,13 @@ package aws_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"godwit/internal/fleet"
+	"godwit/internal/landscape"
 	"godwit/internal/site"
 	"godwit/internal/site/aws"
 	"godwit/internal/site/aws/awsfake"
@@ -24,6 +26,27 @@ func hurried() func() time.Time {
 	return func() time.Time { return begun.Add(time.Since(begun) * fast) }
 }
 
+func hurriedSite(t *testing.T, l *landscape.Landscape) (*aws.Site, *awsfake.Cloud) {
+	t.Helper()
+	clock, timings := hurried(), awsfake.Realistic
+	timings.Delay = 20 * time.Second
+	c := awsfake.New(awsfake.Options{Clock: clock, Timings: timings, Page: 2})
+	p := fakeProvisioner(c)
+	bake(t, c, p, good, bad)
+	return aws.New(fakeClients(c), aws.Options{Landscape: l, Region: "eu-central-1", Provisioner: p, Resolve: resolve,
+		Now: clock, Poll: 20 * time.Millisecond, Patience: 20 * time.Second}), c
+}
+
+// TestContractOnFakeUnreached: the suite for a service that nothing can send a
+// request to. Its subtests that send some are skipped.
+func TestContractOnFakeUnreached(t *testing.T) {
+	t.Parallel()
+	l := bistro()
+	slices.Reverse(l.Services)
+	sitetest.Run(t, sitetest.Harness{New: func(t *testing.T) site.Site { s, _ := hurriedSite(t, l); return s },
+		Landscape: l, Release: fleet.Release{Port: 8081}, Good: good, Bad: bad})
+}
+
 // TestContractOnFake: the whole suite, requests included, on instances that take
 // their time.
 func TestContractOnFake(t *testing.T) {
@@ -37,14 +60,7 @@ func TestContractOnFake(t *testing.T) {
 	}
 	sitetest.Run(t, sitetest.Harness{
 		New: func(t *testing.T) site.Site {
-			clock := hurried()
-			timings := awsfake.Realistic
-			timings.Delay = 20 * time.Second
-			c := awsfake.New(awsfake.Options{Clock: clock, Timings: timings, Page: 2})
-			p := fakeProvisioner(c)
-			bake(t, c, p, good, bad)
-			s := aws.New(fakeClients(c), aws.Options{Landscape: bistro(), Region: "eu-central-1", Provisioner: p, Resolve: resolve,
-				Now: clock, Poll: 20 * time.Millisecond, Patience: 20 * time.Second})
+			s, c := hurriedSite(t, bistro())
 			mu.Lock()
 			defer mu.Unlock()
 			clouds[s] = c

@@ -17,7 +17,7 @@ import (
 func userData(l *landscape.Landscape, scope convention.Scope, region string, c convention.Colour, r fleet.Release) (convention.UserData, error) {
 	u := convention.UserData{Landscape: scope.Landscape, Environment: scope.Environment,
 		Service: r.Service, Region: region, LogGroup: scope.LogGroup(r.Service), Group: scope.Group(r.Service, c),
-		Hook: convention.DrainHook, Port: r.Port, Release: r, Env: map[string][]convention.Piece{
+		Hook: convention.DrainHook, LaunchHook: convention.LaunchHook, Port: r.Port, Release: r, Env: map[string][]convention.Piece{
 			"HOST": {{Text: "0.0.0.0"}}, "PORT": {{Text: strconv.Itoa(r.Port)}}}}
 	for _, name := range slices.Sorted(maps.Keys(r.Env)) {
 		var pieces []convention.Piece

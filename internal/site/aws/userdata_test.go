@@ -41,7 +41,7 @@ func TestUserData(t *testing.T) {
 	if !reflect.DeepEqual(u.Env, want) {
 		t.Errorf("env is %+v", u.Env)
 	}
-	if u.Group != "bistro-test-till-green" || u.Hook != convention.DrainHook || u.LogGroup != "/bistro/test/till" || u.Port != 8080 {
+	if u.Group != "bistro-test-till-green" || u.Hook != convention.DrainHook || u.LaunchHook != convention.LaunchHook || u.LogGroup != "/bistro/test/till" || u.Port != 8080 {
 		t.Errorf("%+v", u)
 	}
 	raw, err := u.Encode()

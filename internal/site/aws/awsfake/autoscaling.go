@@ -2,7 +2,6 @@ package awsfake
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -323,48 +322,5 @@ func (a AutoScaling) DescribeScalingActivities(ctx ctx, in *autoscaling.Describe
 		}
 		part, next, err := page(a.c, found, in.NextToken, in.MaxRecords, 100)
 		return &autoscaling.DescribeScalingActivitiesOutput{Activities: part, NextToken: next}, err
-	})
-}
-
-func newHook(name, transition, result *string, heartbeat *int32) *hook {
-	h := &hook{aws.ToString(name), aws.ToString(transition), cmp.Or(aws.ToString(result), "ABANDON"), time.Hour}
-	if heartbeat != nil {
-		h.heartbeat = time.Duration(*heartbeat) * time.Second
-	}
-	return h
-}
-
-// PutLifecycleHook implements the SDK's method.
-func (a AutoScaling) PutLifecycleHook(ctx ctx, in *autoscaling.PutLifecycleHookInput, _ ...func(*autoscaling.Options)) (*autoscaling.PutLifecycleHookOutput, error) {
-	return call(ctx, a.c, autoScalingID, "PutLifecycleHook", write, in, func(in *autoscaling.PutLifecycleHookInput) (*autoscaling.PutLifecycleHookOutput, error) {
-		g, err := a.c.group(in.AutoScalingGroupName)
-		if err != nil {
-			return nil, err
-		}
-		h := newHook(in.LifecycleHookName, in.LifecycleTransition, in.DefaultResult, in.HeartbeatTimeout)
-		if h.transition != terminating && h.transition != launching {
-			return nil, validation("Lifecycle Transition %q is not valid", h.transition)
-		}
-		if h.transition == launching {
-			return nil, fail(400, "GodwitFakeRefuses", "the fake does not hold launches")
-		}
-		g.hooks[h.name] = h
-		return &autoscaling.PutLifecycleHookOutput{}, nil
-	})
-}
-
-// CompleteLifecycleAction implements the SDK's method.
-func (a AutoScaling) CompleteLifecycleAction(ctx ctx, in *autoscaling.CompleteLifecycleActionInput, _ ...func(*autoscaling.Options)) (*autoscaling.CompleteLifecycleActionOutput, error) {
-	return call(ctx, a.c, autoScalingID, "CompleteLifecycleAction", write, in, func(in *autoscaling.CompleteLifecycleActionInput) (*autoscaling.CompleteLifecycleActionOutput, error) {
-		g, err := a.c.group(in.AutoScalingGroupName)
-		if err != nil {
-			return nil, err
-		}
-		i := a.c.ec2.instances[aws.ToString(in.InstanceId)]
-		if g.hooks[aws.ToString(in.LifecycleHookName)] == nil || i == nil || i.group != g || !i.hooked {
-			return nil, validation("No active Lifecycle Action found with instance ID %s", fmt.Sprint(aws.ToString(in.InstanceId)))
-		}
-		a.c.complete(i)
-		return &autoscaling.CompleteLifecycleActionOutput{}, nil
 	})
 }

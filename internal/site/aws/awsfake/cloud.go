@@ -67,7 +67,8 @@ type Options struct {
 // seen by the next call only.
 type Timings struct {
 	Scale       time.Duration // until a group notices that its size is not as desired
-	Boot        time.Duration // from launch to InService
+	Boot        time.Duration // from launch until the machine runs: InService, unless a hook holds it
+	Answer      time.Duration // from then on until its service answers, which completes the hook of its launch
 	Register    time.Duration // from registration to the first health check
 	HealthCheck time.Duration // between two health checks; as the target group says when 0
 	Retry       time.Duration // from a launch that failed to the next; 1 s
@@ -77,7 +78,7 @@ type Timings struct {
 }
 
 // Realistic timings, for tests under synctest.
-var Realistic = Timings{Scale: 4 * time.Second, Boot: 35 * time.Second, Register: 3 * time.Second, Retry: 30 * time.Second,
+var Realistic = Timings{Scale: 4 * time.Second, Boot: 35 * time.Second, Answer: 10 * time.Second, Register: 3 * time.Second, Retry: 30 * time.Second,
 	Shutdown: 20 * time.Second, Resolution: time.Minute, Delay: 75 * time.Second}
 
 // New returns a cloud in which there is nothing.

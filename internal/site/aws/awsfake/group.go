@@ -40,29 +40,10 @@ type groupTag struct {
 	propagate bool
 }
 
-type hook struct {
-	name, transition, result string
-	heartbeat                time.Duration
-}
-
 type activity struct {
 	id, description, cause, message string
 	status                          types.ScalingActivityStatusCode
 	started, ended                  time.Time
-}
-
-const (
-	launching   = "autoscaling:EC2_INSTANCE_LAUNCHING"
-	terminating = "autoscaling:EC2_INSTANCE_TERMINATING"
-)
-
-func (g *group) hook(transition string) *hook {
-	for _, h := range g.hooks {
-		if h.transition == transition {
-			return h
-		}
-	}
-	return nil
 }
 
 func (i *instance) leaving() bool { return strings.HasPrefix(string(i.lifecycle), "Terminat") }
@@ -106,7 +87,8 @@ func (g *group) victim() *instance {
 	for _, i := range g.staying() {
 		zones[i.zone]++
 	}
-	candidates := slices.DeleteFunc(g.staying(), func(*instance) bool { return g.protect })
+	// Who is held by a hook is not there yet, and can only be given up by it.
+	candidates := slices.DeleteFunc(g.staying(), func(i *instance) bool { return g.protect || i.lifecycle == types.LifecycleStatePendingWait })
 	if len(candidates) == 0 {
 		return nil
 	}
@@ -135,7 +117,7 @@ func (c *Cloud) launch(g *group) bool {
 		i.activity = &activity{id: c.id("activity"), cause: cause, description: "Launching a new EC2 instance: " + i.id,
 			status: types.ScalingActivityStatusCodeInProgress, started: c.now}
 		g.activities = append(g.activities, i.activity)
-		c.after(c.options.Boot, func() { c.inService(i) })
+		c.after(c.options.Boot, func() { c.booted(i) })
 		return true
 	}
 	c.failed(g, cause, "Could not launch On-Demand Instances. "+refusal)
@@ -168,12 +150,22 @@ func (a *activity) end(now time.Time) {
 	a.status, a.ended = types.ScalingActivityStatusCodeSuccessful, now
 }
 
-// inService: the machine runs, and is registered where its group is.
-func (c *Cloud) inService(i *instance) {
+// booted: the machine runs. A hook may hold it before it goes into service.
+func (c *Cloud) booted(i *instance) {
 	if i.state != ec2types.InstanceStateNamePending || i.leaving() {
 		return
 	}
-	i.state, i.lifecycle = ec2types.InstanceStateNameRunning, types.LifecycleStateInService
+	i.state = ec2types.InstanceStateNameRunning
+	if h := i.group.hook(launching); h != nil {
+		c.hold(i, h)
+		return
+	}
+	c.inService(i)
+}
+
+// inService: the machine is registered where its group is.
+func (c *Cloud) inService(i *instance) {
+	i.lifecycle = types.LifecycleStateInService
 	i.activity.end(c.now)
 	if i.group.suspended["AddToLoadBalancer"] {
 		return
@@ -201,21 +193,23 @@ func (c *Cloud) terminate(i *instance, cause string) {
 		}
 	}
 	i.lifecycle = types.LifecycleStateTerminating
+	i.hook = nil
 	if h := g.hook(terminating); h != nil && i.state == ec2types.InstanceStateNameRunning {
-		i.lifecycle, i.hooked = types.LifecycleStateTerminatingWait, true
-		i.activity.status = types.ScalingActivityStatusCodeMidLifecycleAction
-		c.after(h.heartbeat, func() { c.complete(i) })
+		c.hold(i, h)
 	}
 	c.after(0, func() { c.proceed(i) })
 }
 
 // proceed ends an instance once nothing holds it any more.
 func (c *Cloud) proceed(i *instance) {
-	if i.hooked && !i.image.behaviour.HoldsHook && i.inFlight == 0 {
-		i.hooked = false // the agent on it has completed the hook
+	if !i.leaving() {
+		return
+	}
+	if i.hook != nil && !i.image.behaviour.HoldsHook && i.inFlight == 0 {
+		i.hook = nil // the agent on it has completed the hook
 	}
 	switch {
-	case i.hooked || !i.leaving() || i.lifecycle == types.LifecycleStateTerminatingProceed:
+	case i.hook != nil || i.lifecycle == types.LifecycleStateTerminatingProceed:
 		return
 	case c.registered(i.id):
 		i.activity.status = types.ScalingActivityStatusCodeWaitingForELBConnectionDraining
@@ -234,14 +228,6 @@ func (c *Cloud) end(i *instance) {
 	g := i.group
 	g.members = slices.DeleteFunc(g.members, func(m *instance) bool { return m == i })
 	c.reconcile(g)
-}
-
-// complete ends the hook of an instance that is held by it.
-func (c *Cloud) complete(i *instance) {
-	if i.hooked {
-		i.hooked = false
-		c.proceed(i)
-	}
 }
 
 // replace takes out a member that is not healthy; the review after it makes another.

@@ -22,7 +22,8 @@ type image struct {
 
 // Behaviour of the instances of an image.
 type Behaviour struct {
-	// Unhealthy: their health check is never answered.
+	// Unhealthy: their health check is never answered. Nobody completes the
+	// lifecycle hook of their launch.
 	Unhealthy bool
 	// HoldsHook: nothing on them completes the lifecycle hook of their end, so
 	// that it has to time out.

@@ -31,8 +31,8 @@ type instance struct {
 
 	group     *group
 	lifecycle asgtypes.LifecycleState
-	unhealthy bool // as its group sees it
-	hooked    bool // the hook of its end has not been completed
+	unhealthy bool  // as its group sees it
+	hook      *hook // that holds it; nil: none
 	activity  *activity
 	inFlight  int
 }

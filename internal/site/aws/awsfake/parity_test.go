@@ -28,6 +28,10 @@ type bucketMaker interface {
 	CreateBucket(context.Context, *s3.CreateBucketInput, ...func(*s3.Options)) (*s3.CreateBucketOutput, error)
 }
 
+type hookReader interface {
+	DescribeLifecycleHooks(context.Context, *autoscaling.DescribeLifecycleHooksInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeLifecycleHooksOutput, error)
+}
+
 // side is moto or the fake, called in the same way.
 type side struct {
 	name string
@@ -38,6 +42,7 @@ type side struct {
 	rds     awstest.RDS
 	secrets awstest.SecretsManager
 	buckets bucketMaker
+	hooks   hookReader
 	ids     map[string]string // what a step remembered, by name
 	settle  func()            // lets happen what takes time
 }
@@ -53,7 +58,7 @@ func (s *side) id(name string) *string { id := s.ids[name]; return &id }
 func moto(t *testing.T) *side {
 	cfg := awstest.StartMoto(t).Config(t)
 	return &side{name: "moto", Clients: aws.NewClients(cfg), ec2: ec2.NewFromConfig(cfg), asg: autoscaling.NewFromConfig(cfg), elb: elb.NewFromConfig(cfg),
-		rds: rds.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg), buckets: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }),
+		hooks: autoscaling.NewFromConfig(cfg), rds: rds.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg), buckets: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }),
 		ids: map[string]string{}, settle: func() {}}
 }
 
@@ -62,7 +67,7 @@ func fake() *side {
 	c := awsfake.New(awsfake.Options{Clock: clock.Now, Timings: awsfake.Realistic})
 	return &side{name: "fake", Clients: aws.Clients{AutoScaling: c.AutoScaling(), EC2: c.EC2(), LoadBalancing: c.LoadBalancing(), CloudWatch: c.CloudWatch(), RDS: c.RDS(),
 		SecretsManager: c.SecretsManager(), S3: c.S3(), STS: c.STS()}, ec2: c.EC2(), asg: c.AutoScaling(), elb: c.LoadBalancing(), rds: c.RDS(), secrets: c.SecretsManager(),
-		buckets: c.S3(), ids: map[string]string{}, settle: func() { clock.Step(10 * time.Minute) }}
+		buckets: c.S3(), hooks: c.AutoScaling(), ids: map[string]string{}, settle: func() { clock.Step(10 * time.Minute) }}
 }
 
 // step is one call on both sides.

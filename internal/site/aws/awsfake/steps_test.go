@@ -259,6 +259,13 @@ func groups() []step {
 	update := func(in autoscaling.UpdateAutoScalingGroupInput) func(*side) (any, error) {
 		return func(s *side) (any, error) { return s.AutoScaling.UpdateAutoScalingGroup(ctx, &in) }
 	}
+	global := map[string]string{".GlobalTimeout": "a hundred times the heartbeat when that is less, which moto does not reckon"}
+	hook := func(hook, transition, result string) step {
+		return step{name: "PutLifecycleHook " + hook, do: func(s *side) (any, error) {
+			return s.asg.PutLifecycleHook(ctx, &autoscaling.PutLifecycleHookInput{AutoScalingGroupName: name, LifecycleHookName: &hook,
+				LifecycleTransition: &transition, DefaultResult: &result, HeartbeatTimeout: sdk.Int32(60)})
+		}}
+	}
 	zoned := map[string]string{".AvailabilityZone": "moto puts all into the first subnet's zone"}
 	return []step{
 		{name: "CreateAutoScalingGroup", do: func(s *side) (any, error) {
@@ -312,10 +319,17 @@ func groups() []step {
 			return s.AutoScaling.DeleteTags(ctx, &autoscaling.DeleteTagsInput{Tags: []astypes.Tag{tag}})
 		}},
 		{name: "DescribeAutoScalingGroups, untagged", do: describe},
-		{name: "PutLifecycleHook", do: func(s *side) (any, error) {
-			return s.asg.PutLifecycleHook(ctx, &autoscaling.PutLifecycleHookInput{AutoScalingGroupName: name, LifecycleHookName: sdk.String("drain"),
-				LifecycleTransition: sdk.String("autoscaling:EC2_INSTANCE_TERMINATING"), HeartbeatTimeout: sdk.Int32(60)})
-		}},
+		hook("drain", "autoscaling:EC2_INSTANCE_TERMINATING", "CONTINUE"), hook("launch", "autoscaling:EC2_INSTANCE_LAUNCHING", "ABANDON"),
+		{name: "DescribeLifecycleHooks", do: func(s *side) (any, error) {
+			return s.hooks.DescribeLifecycleHooks(ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: name})
+		}, differs: global},
+		{name: "DescribeLifecycleHooks by name", do: func(s *side) (any, error) {
+			return s.hooks.DescribeLifecycleHooks(ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: name, LifecycleHookNames: []string{"launch"}})
+		}, differs: global},
+		{name: "CompleteLifecycleAction of nobody", do: func(s *side) (any, error) {
+			return s.AutoScaling.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{AutoScalingGroupName: name,
+				LifecycleHookName: sdk.String("launch"), InstanceId: sdk.String("i-00000000000000bad"), LifecycleActionResult: sdk.String("CONTINUE")})
+		}, lacks: "no lifecycle actions in moto; AWS: No active Lifecycle Action found"},
 		{name: "DescribeInstanceRefreshes", do: func(s *side) (any, error) {
 			return s.AutoScaling.DescribeInstanceRefreshes(ctx, &autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: name})
 		}, lacks: "no instance refreshes in moto"},

@@ -199,7 +199,14 @@ func (s *scene) group(ctx context.Context, service string, c convention.Colour, 
 	if _, err := s.AutoScaling.CreateAutoScalingGroup(ctx, in); err != nil {
 		return err
 	}
-	_, err = s.AutoScaling.PutLifecycleHook(ctx, &autoscaling.PutLifecycleHookInput{AutoScalingGroupName: &name, LifecycleHookName: aws.String(convention.DrainHook),
-		LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_TERMINATING"), HeartbeatTimeout: aws.Int32(300), DefaultResult: aws.String("CONTINUE")})
+	if err := s.hook(ctx, name, convention.DrainHook, "TERMINATING", 300, "CONTINUE"); err != nil || len(targetGroups) > 0 {
+		return err
+	}
+	return s.hook(ctx, name, convention.LaunchHook, "LAUNCHING", 600, "ABANDON")
+}
+
+func (s *scene) hook(ctx context.Context, group, name, transition string, heartbeat int32, result string) error {
+	_, err := s.AutoScaling.PutLifecycleHook(ctx, &autoscaling.PutLifecycleHookInput{AutoScalingGroupName: &group, LifecycleHookName: &name,
+		LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_" + transition), HeartbeatTimeout: &heartbeat, DefaultResult: &result})
 	return err
 }

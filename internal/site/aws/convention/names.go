@@ -52,6 +52,11 @@ func (s Scope) LaunchTemplate(service string) string { return s.Name(service) }
 // it has drained.
 const DrainHook = "drain"
 
+// LaunchHook is the name of the lifecycle hook that holds an instance of a
+// service without target groups until it has answered its health check: no load
+// balancer asks for it there.
+const LaunchHook = "launch"
+
 // Face is which load balancer a target group stands behind.
 type Face string
 

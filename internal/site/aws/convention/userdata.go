@@ -15,17 +15,20 @@ import (
 //
 // It holds no secret: what is secret is named, and fetched by the instance.
 type UserData struct {
-	Godwit      int                `json:"godwit"` // version of this document; Encode writes it
-	Landscape   string             `json:"landscape"`
-	Environment string             `json:"environment"`
-	Service     string             `json:"service"`
-	Region      string             `json:"region"`
-	LogGroup    string             `json:"log_group"`
-	Group       string             `json:"group"` // Auto Scaling group
-	Hook        string             `json:"hook"`  // lifecycle hook to complete once drained
-	Port        int                `json:"port"`
-	Env         map[string][]Piece `json:"env"`     // by variable, put together in order
-	Release     fleet.Release      `json:"release"` // whole, Env as declared
+	Godwit      int    `json:"godwit"` // version of this document; Encode writes it
+	Landscape   string `json:"landscape"`
+	Environment string `json:"environment"`
+	Service     string `json:"service"`
+	Region      string `json:"region"`
+	LogGroup    string `json:"log_group"`
+	Group       string `json:"group"` // Auto Scaling group
+	Hook        string `json:"hook"`  // lifecycle hook to complete once drained
+	// LaunchHook is the lifecycle hook to complete once the health check is
+	// answered. All documents name it, for whether a group has it is Terraform's.
+	LaunchHook string             `json:"launch_hook,omitempty"`
+	Port       int                `json:"port"`
+	Env        map[string][]Piece `json:"env"`     // by variable, put together in order
+	Release    fleet.Release      `json:"release"` // whole, Env as declared
 }
 
 // Piece of a variable: text, or a key of a secret's JSON object.
@@ -37,12 +40,18 @@ type Piece struct {
 	Version string `json:"version,omitempty"`
 }
 
-// UserDataVersion is the newest version of the document: in 2 a piece may name
-// the version of its secret. Who reads a version reads the older ones too.
-const UserDataVersion = 2
+// UserDataVersion is the newest version that a machine image reads: in 2 a piece
+// may name the version of its secret, from ReadsLaunchHook on its agent completes
+// the launch hook. Who reads a version reads the older ones too.
+const UserDataVersion = ReadsLaunchHook
 
-// Version is that of the document: the oldest that has all it says, so that
-// machine images from before go on reading what they can.
+// ReadsLaunchHook is the version that a machine image must read where a group
+// has the launch hook. Documents stay as old as Version says: an image from
+// before takes no notice of LaunchHook, and does no harm where there is no hook.
+const ReadsLaunchHook = 3
+
+// Version is that of the document: the oldest that has all that must be read of
+// it, so that machine images from before go on reading what they can.
 func (u UserData) Version() int {
 	for _, pieces := range u.Env {
 		if slices.ContainsFunc(pieces, func(p Piece) bool { return p.Version != "" }) {

@@ -335,7 +335,7 @@ func TestBootRefuses(t *testing.T) {
 		"not JSON":            {"#cloud-config\n", "not godwit's"},
 		"another's JSON":      {`{"a": 1}`, "version None"},
 		"a list":              {`[]`, "version None"},
-		"a later version":     {`{"godwit": 3}`, "bake the image again"},
+		"a later version":     {`{"godwit": 4}`, "bake the image again"},
 		"an older version":    {`{"godwit": 0}`, "bake the image again"},
 		"half":                {`{"godwit": 1}`, "lacks or mistypes"},
 		"another image":       {with(func(u *convention.UserData) { u.Release.Image = "sha256:bbbb" }), "names the wrong AMI"},
@@ -408,7 +408,12 @@ func served(t *testing.T) (port int, healthy *atomic.Bool) {
 // agent runs the agent until the test ends; wait returns its exit.
 func (i *instance) agent(t *testing.T, port int, env ...string) (wait func() error, said *bytes.Buffer) {
 	t.Helper()
-	if said, err := i.boot(t, released(port)); err != nil {
+	return i.agentOf(t, released(port), env...)
+}
+
+func (i *instance) agentOf(t *testing.T, u convention.UserData, env ...string) (wait func() error, said *bytes.Buffer) {
+	t.Helper()
+	if said, err := i.boot(t, u); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
 	<-i.asked

@@ -131,7 +131,7 @@ func checkAMI(t *testing.T, m awstest.Moto, ami AMI, digest string) {
 			got[*tag.Key] = *tag.Value
 		}
 		for name, want := range map[string]string{convention.TagImage: digest, convention.TagService: "till", convention.TagLandscape: "bistro",
-			convention.TagCommit: "0123abc", convention.TagSBOM: "sha256:", convention.TagRecipe: "sha256:", convention.TagReads: "2", convention.TagBase: "ami-", convention.TagBakedAt: "20"} {
+			convention.TagCommit: "0123abc", convention.TagSBOM: "sha256:", convention.TagRecipe: "sha256:", convention.TagReads: "3", convention.TagBase: "ami-", convention.TagBakedAt: "20"} {
 			if !strings.HasPrefix(got[name], want) {
 				t.Errorf("%s: tag %s is %q", what, name, got[name])
 			}

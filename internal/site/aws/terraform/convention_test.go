@@ -28,7 +28,7 @@ func TestModulesKeepConvention(t *testing.T) {
 	scope := convention.Scope{Landscape: "bistro", Environment: "production"}
 	services := string(tree["environments/production/services.tf"])
 	for _, name := range []string{scope.Group("till", convention.Blue), scope.Group("menu", convention.Green), scope.LaunchTemplate("kitchen"),
-		scope.TargetGroup("menu", convention.Internal, convention.Blue), scope.LogGroup("till"), convention.DrainHook} {
+		scope.TargetGroup("menu", convention.Internal, convention.Blue), scope.LogGroup("till"), convention.DrainHook, convention.LaunchHook} {
 		if !strings.Contains(services, `"`+name+`"`) {
 			t.Errorf("services.tf has no %q", name)
 		}

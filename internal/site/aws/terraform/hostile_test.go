@@ -65,7 +65,7 @@ func inspect(t *testing.T, name string, content []byte, found map[string]bool) {
 	}
 	for _, b := range f.Body.(*hclsyntax.Body).Blocks {
 		if b.Type == "resource" && !slices.Contains([]string{"aws_security_group", "aws_vpc_security_group_ingress_rule",
-			"aws_vpc_security_group_egress_rule", "aws_route53_zone", "aws_route53_record"}, b.Labels[0]) {
+			"aws_vpc_security_group_egress_rule", "aws_route53_zone", "aws_route53_record", "terraform_data"}, b.Labels[0]) {
 			t.Errorf("%s has a resource %v", name, b.Labels)
 		}
 	}

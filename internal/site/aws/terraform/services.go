@@ -100,6 +100,7 @@ func (r *root) names(service string) value {
 		field{"role", text(r.scope.Role(service))},
 		field{"log_group", text(r.scope.LogGroup(service))},
 		field{"drain_hook", text(convention.DrainHook)},
+		field{"launch_hook", text(convention.LaunchHook)},
 		field{"groups", colours(func(c convention.Colour) string { return r.scope.Group(service, c) })})
 }
 

@@ -43,6 +43,7 @@ func TestMade(t *testing.T) {
 	for _, v := range policy.Check(policy.FromState(w.State(root)), policy.Expect{Protected: true}) {
 		t.Errorf("%s: %s %s; %s", v.Rule, v.Address, v.Why, v.Mend)
 	}
+	hooked(t, w.World(), "chain-production-worker")
 	w.Alter(func(world tofutest.World) { rollOut(t, world) })
 	w.Same(root, nil)
 	w.Destroy(root, nil)

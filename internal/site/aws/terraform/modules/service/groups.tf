@@ -72,3 +72,21 @@ resource "aws_autoscaling_lifecycle_hook" "drain" {
   heartbeat_timeout      = 120
   default_result         = "CONTINUE"
 }
+
+# Where no load balancer asks whether an instance is healthy, its own agent does:
+# it goes into service once its health check was answered, and never when it is
+# not. Each start of the service has two minutes and three missed checks, and the
+# agent starts it four times; five minutes are for the boot and for secrets. Who
+# does not answer by then does not at all, so nobody asks for more time.
+#
+# A resource of its own, for a block in the group counts only when that is made.
+# It is there before the first instance: groups are made empty.
+resource "aws_autoscaling_lifecycle_hook" "launch" {
+  for_each = length(var.faces) == 0 ? local.colours : {}
+
+  name                   = var.names.launch_hook
+  autoscaling_group_name = aws_autoscaling_group.this[each.key].name
+  lifecycle_transition   = "autoscaling:EC2_INSTANCE_LAUNCHING"
+  heartbeat_timeout      = 300 + 4 * (120 + 3 * (var.health.interval + var.health.timeout))
+  default_result         = "ABANDON"
+}

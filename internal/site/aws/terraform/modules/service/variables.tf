@@ -26,6 +26,7 @@ variable "names" {
     role            = string
     log_group       = string
     drain_hook      = string
+    launch_hook     = string
     groups = object({
       blue  = string
       green = string

@@ -23,6 +23,7 @@ module "service_front" {
     role            = "chain-production-front"
     log_group       = "/chain/production/front"
     drain_hook      = "drain"
+    launch_hook     = "launch"
     groups = {
       blue  = "chain-production-front-blue"
       green = "chain-production-front-green"
@@ -128,6 +129,7 @@ module "service_order_management" {
     role            = "chain-production-order-management"
     log_group       = "/chain/production/order-management"
     drain_hook      = "drain"
+    launch_hook     = "launch"
     groups = {
       blue  = "chain-production-order-management-blue"
       green = "chain-production-order-management-green"
@@ -213,6 +215,7 @@ module "service_pricing" {
     role            = "chain-production-pricing"
     log_group       = "/chain/production/pricing"
     drain_hook      = "drain"
+    launch_hook     = "launch"
     groups = {
       blue  = "chain-production-pricing-blue"
       green = "chain-production-pricing-green"
@@ -272,6 +275,7 @@ module "service_worker" {
     role            = "chain-production-worker"
     log_group       = "/chain/production/worker"
     drain_hook      = "drain"
+    launch_hook     = "launch"
     groups = {
       blue  = "chain-production-worker-blue"
       green = "chain-production-worker-green"

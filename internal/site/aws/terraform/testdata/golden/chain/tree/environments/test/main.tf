@@ -12,6 +12,11 @@ locals {
   protected = false
 }
 
+# The mark of protection: by it godwit sees in the state that it is taken away.
+resource "terraform_data" "protection" {
+  input = local.protected
+}
+
 # One key for volumes, databases, secrets, logs and alarms.
 module "key" {
   source = "../../modules/key"

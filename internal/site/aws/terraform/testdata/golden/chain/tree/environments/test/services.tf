@@ -23,6 +23,7 @@ module "service_front" {
     role            = "chain-test-front"
     log_group       = "/chain/test/front"
     drain_hook      = "drain"
+    launch_hook     = "launch"
     groups = {
       blue  = "chain-test-front-blue"
       green = "chain-test-front-green"
@@ -128,6 +129,7 @@ module "service_order_management" {
     role            = "chain-test-order-management"
     log_group       = "/chain/test/order-management"
     drain_hook      = "drain"
+    launch_hook     = "launch"
     groups = {
       blue  = "chain-test-order-management-blue"
       green = "chain-test-order-management-green"
@@ -213,6 +215,7 @@ module "service_pricing" {
     role            = "chain-test-pricing"
     log_group       = "/chain/test/pricing"
     drain_hook      = "drain"
+    launch_hook     = "launch"
     groups = {
       blue  = "chain-test-pricing-blue"
       green = "chain-test-pricing-green"
@@ -272,6 +275,7 @@ module "service_worker" {
     role            = "chain-test-worker"
     log_group       = "/chain/test/worker"
     drain_hook      = "drain"
+    launch_hook     = "launch"
     groups = {
       blue  = "chain-test-worker-blue"
       green = "chain-test-worker-green"

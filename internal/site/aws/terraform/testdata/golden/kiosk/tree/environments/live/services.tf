@@ -13,6 +13,7 @@ module "service_kiosk" {
     role            = "kiosk-live-kiosk"
     log_group       = "/kiosk/live/kiosk"
     drain_hook      = "drain"
+    launch_hook     = "launch"
     groups = {
       blue  = "kiosk-live-kiosk-blue"
       green = "kiosk-live-kiosk-green"

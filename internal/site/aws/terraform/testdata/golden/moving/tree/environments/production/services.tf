@@ -13,6 +13,7 @@ module "service_till" {
     role            = "moving-production-till"
     log_group       = "/moving/production/till"
     drain_hook      = "drain"
+    launch_hook     = "launch"
     groups = {
       blue  = "moving-production-till-blue"
       green = "moving-production-till-green"
