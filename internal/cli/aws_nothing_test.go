@@ -21,7 +21,7 @@ func TestNothingToDo(t *testing.T) {
 	for _, c := range []struct {
 		args, want, json string
 	}{
-		{"prune till", "nothing to remove: there is no machine image of till\n", `{"Kept":[],"Removed":[],"Snapshots":[]}`},
+		{"prune till", "nothing to remove: there is no machine image of till\n", `{"kept":[],"removed":[],"snapshots":[]}`},
 		{"resume till", "nothing to resume: no rollout of till in any environment waits for its end\n", `[]`},
 		{"resume till --env test", "nothing to resume: no rollout of till in test waits for its end\n", `[]`},
 	} {

@@ -44,15 +44,15 @@ type Pruning struct {
 
 // Pruned is what went, or would go, and why the rest stays.
 type Pruned struct {
-	Removed   []AMI
-	Kept      []Kept
-	Snapshots []string // removed: of the AMIs, and what an earlier pruning left
+	Removed   []AMI    `json:"removed"`
+	Kept      []Kept   `json:"kept"`
+	Snapshots []string `json:"snapshots"` // removed: of the AMIs, and what an earlier pruning left
 }
 
 // Kept is a machine image that stays.
 type Kept struct {
 	AMI
-	Why string
+	Why string `json:"why"`
 }
 
 // Prune removes old machine images of a service with their snapshots. One stays

@@ -36,16 +36,16 @@ type Options struct {
 
 // AMI is a machine image.
 type AMI struct {
-	ID        string
-	Name      string
-	Created   time.Time
-	Image     string   // digest of the OCI image
-	Base      string   // AMI that it was made from
-	SBOM      string   // digest of the bill of materials
-	Recipe    string   // digest of all that went into it besides the base
-	Snapshots []string // that hold its content
-	Found     bool     // it was there already
-	Bill      []byte   // the bill of materials itself; only Run fills it in
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Created   time.Time `json:"created_at"`
+	Image     string    `json:"image"`     // digest of the OCI image
+	Base      string    `json:"base"`      // AMI that it was made from
+	SBOM      string    `json:"sbom"`      // digest of the bill of materials
+	Recipe    string    `json:"recipe"`    // digest of all that went into it besides the base
+	Snapshots []string  `json:"snapshots"` // that hold its content
+	Found     bool      `json:"found"`     // it was there already
+	Bill      []byte    `json:"-"`         // the bill of materials itself; only Run fills it in
 }
 
 // Run makes the machine image, or finds that it is there already. When ctx ends,
