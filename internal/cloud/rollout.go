@@ -127,7 +127,11 @@ func (c *Cloud) rollout(ctx context.Context, environment, service string, watch 
 			return err
 		}
 		release.CreatedAt = time.Now().UTC()
-		ended, err = w.run(ctx, rollout.Plan{Environment: environment, Service: service, From: live, To: release, Options: options(watch)})
+		p, err := rollout.NewPlan(ctx, c.site, live, release, options(watch))
+		if err != nil {
+			return err
+		}
+		ended, err = w.run(ctx, p)
 		if ended.Outcome == string(journal.Done) {
 			w.markEnv(ctx, release)
 		}

@@ -165,7 +165,10 @@ func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.
 	if err != nil {
 		return api.Rollout{}, err
 	}
-	p := rollout.Plan{Environment: next.Environment, Service: next.Service, From: live, To: next, Options: e.rollouts}
+	p, err := rollout.NewPlan(ctx, w.site, live, next, e.rollouts)
+	if err != nil {
+		return api.Rollout{}, err
+	}
 	payload, err := json.Marshal(p)
 	if err != nil {
 		return api.Rollout{}, err

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/jackc/pgx/v5"
 
@@ -113,6 +115,9 @@ func (e *Engine) truth(ctx context.Context, w *world, database string) (*pgx.Con
 			}
 			if state.Truth == migrate.Source {
 				config, err := w.settings.database(d)
+				if err != nil {
+					err = fmt.Errorf("source database %s: %w", d.Name, err)
+				}
 				return config, migrate.Source, err
 			}
 			config, err := e.targetConfig(ctx, w, m.Environment, database)
@@ -139,9 +144,13 @@ func (s settings) database(d landscape.SourceEndpoint) (*pgx.ConnConfig, error) 
 		return nil, err
 	}
 	config, err := pgx.ParseConfig(text)
-	if err != nil || text == "" { // the driver takes nothing for this machine's own server
+	var file *fs.PathError // of a certificate or password
+	switch {
+	case errors.As(err, &file):
+		return nil, api.Fail(api.Usage, "its url names a file that cannot be read: %v", file)
+	case err != nil || text == "": // the driver takes nothing for this machine's own server
 		// err would print it, with its password
-		return nil, api.Fail(api.Usage, "source database %q: its url is not a postgres:// URL: give it postgres://USER:PASSWORD@HOST:5432/NAME", d.Name)
+		return nil, api.Fail(api.Usage, "its url is not a postgres:// URL: give it postgres://USER:PASSWORD@HOST:5432/NAME")
 	}
 	return config, nil
 }

@@ -23,7 +23,7 @@ func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Che
 			return err
 		}
 		for _, why := range b.missing {
-			checks.Findings = append(checks.Findings, migrate.Unasked(e.secrets.concealError(why)))
+			checks.Findings = append(checks.Findings, migrate.Unasked(why))
 		}
 		services, err := e.serving(ctx, w, m, migrate.Source)
 		if err != nil {
@@ -36,12 +36,15 @@ func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Che
 		}
 		fronts, err := e.frontsChecked(ctx, w, m, state)
 		if ctx.Err() != nil {
-			return err
+			return ctx.Err()
 		}
 		if err != nil { // what is known of the databases is said nevertheless
-			fronts = append(fronts, migrate.Unasked(e.secrets.concealError(err)))
+			fronts = append(fronts, migrate.Unasked(err))
 		}
 		checks.Findings = append(checks.Findings, fronts...)
+		for i := range checks.Findings { // servers repeat in messages what they were told
+			checks.Findings[i].Summary = e.secrets.conceal(checks.Findings[i].Summary)
+		}
 		checks.Go = !checks.Findings.HasErrors()
 		if state.Phase == phaseAdopted {
 			err = w.closeRelays(ctx, m)

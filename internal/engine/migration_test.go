@@ -222,10 +222,14 @@ func TestSourceDatabaseURL(t *testing.T) {
 	t.Parallel()
 	b := withMigration(t)
 	url := b.env["DATABASE"]
-	for _, wrong := range []string{"", "postgres://till:" + secret + "@127.0.0.1:port/till"} {
+	for wrong, says := range map[string]string{
+		"": "postgres://USER:PASSWORD@HOST",
+		"postgres://till:" + secret + "@127.0.0.1:port/till":                                            "postgres://USER:PASSWORD@HOST",
+		"postgres://till:" + secret + "@127.0.0.1/till?sslmode=verify-full&sslrootcert=/nowhere/ca.pem": "open /nowhere/ca.pem: no such file",
+	} {
 		b.env["DATABASE"] = wrong
 		_, err := b.tryUp(false)
-		b.fails(err, api.Usage, `source database "till"`, "postgres://USER:PASSWORD@HOST")
+		b.fails(err, api.Usage, "source datacenter, database till: its url", says)
 		b.concealed(err.Error())
 	}
 	b.env["DATABASE"] = url

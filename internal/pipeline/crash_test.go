@@ -154,6 +154,11 @@ func (th *theatre) killAt(r *Run, n int, workers bool) bool {
 			if len(left) > 0 {
 				return fmt.Errorf("processes %v live on", left)
 			}
+			for _, u := range must(r.Units("", "")) { // what is ending is seen no more before its lock is free
+				if pid := holder(r.unitFile(u, "lock")); pid != 0 {
+					return fmt.Errorf("process %d is still ending", pid)
+				}
+			}
 			return nil
 		})
 	}

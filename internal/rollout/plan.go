@@ -8,11 +8,14 @@
 package rollout
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"godwit/internal/fleet"
+	"godwit/internal/site"
 )
 
 // Kind of the journal's runs that are rollouts.
@@ -38,7 +41,21 @@ type Plan struct {
 	Service     string        `json:"service"`
 	From        fleet.Release `json:"from"` // Number 0: the first deployment
 	To          fleet.Release `json:"to"`
-	Options     Options       `json:"options"`
+	// Dead: nothing of From was ready when the plan was made. There is nothing to
+	// compare with, nor to go back to, and nobody to protect by going slowly.
+	Dead    bool    `json:"dead,omitempty"`
+	Options Options `json:"options"`
+}
+
+// NewPlan is the plan from the release that serves, or a zero one, to another.
+func NewPlan(ctx context.Context, s site.Site, from, to fleet.Release, o Options) (Plan, error) {
+	p := Plan{Environment: to.Environment, Service: to.Service, From: from, To: to, Options: o}
+	if p.first() {
+		return p, nil
+	}
+	f, err := rollout{site: s, Plan: p}.observe(ctx)
+	p.Dead = !slices.ContainsFunc(f.Instances, func(i fleet.Instance) bool { return i.Release == from.Number && i.State == fleet.Ready })
+	return p, err
 }
 
 // Options of a rollout; what is 0 has a default.

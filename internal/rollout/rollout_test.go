@@ -344,6 +344,55 @@ func TestFirstDeployment(t *testing.T) {
 	st.whole(2, "first")
 }
 
+// TestDeadIsReplaced: where nothing serves, a good release does so without being
+// judged against it, and a bad one neither gets stuck nor stands in the way of the next.
+func TestDeadIsReplaced(t *testing.T) {
+	t.Parallel()
+	book := openBook(t)
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t, book)
+		st.site.SetWatch(nil)
+		st.site.Kill("test", "till", 1, "exit status 7")
+		bad := st.planned(release(2))
+		st.site.SetUnready(bad.To.Image)
+		if out, err := st.run(bad); !bad.Dead || !errors.Is(err, site.ErrUnready) || out.Status != journal.Undone {
+			t.Errorf("%+v, %v", out, err)
+		}
+		good, started := st.planned(release(3)), time.Now()
+		st.id += " again"
+		if out, err := st.run(good); !good.Dead || err != nil || out.Status != journal.Done {
+			t.Errorf("%+v, %v", out, err)
+		}
+		if took := time.Since(started); took >= good.Options.Watch {
+			t.Errorf("nobody was served for %v more", took)
+		}
+		st.whole(3, "dead")
+		if next := st.planned(release(4)); next.Dead {
+			t.Error("what serves is called dead")
+		}
+	})
+}
+
+// planned is a rollout to a release, as planned from what serves now.
+func (st *stage) planned(to fleet.Release) Plan {
+	st.t.Helper()
+	p := plan()
+	e, err := st.site.Observe(context.Background(), "test")
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	for _, r := range e.Fleets[0].Releases {
+		if e.Fleets[0].Weights[r.Number] > 0 {
+			p.From = r
+		}
+	}
+	p, err = NewPlan(context.Background(), st.site, p.From, to, p.Options)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	return p
+}
+
 func TestPlanIsChecked(t *testing.T) {
 	t.Parallel()
 	book := openBook(t)

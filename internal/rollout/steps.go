@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"godwit/internal/fleet"
@@ -13,28 +14,35 @@ import (
 
 // Steps is the order of a rollout. A step that fails, a verdict included, takes
 // back those above it, the last first: shift back and drain, then retire. Once
-// the old release has begun to drain the list is only finished.
+// the old release has begun to drain, or the first or the heir of a dead one is
+// to serve, the list is only finished.
 func Steps(s site.Site, p Plan) []journal.Step {
 	r := rollout{site: s, Plan: p}
 	r.Options = p.Options.withDefaults()
-	if p.first() {
-		return []journal.Step{
-			{Name: "check", Do: r.check, Budget: r.Options.Call},
-			{Name: "launch", Do: r.launch, Undo: r.retireNew, Budget: r.Options.Launch},
-			{Name: "ready", Do: r.ready, Budget: r.Options.Launch},
-			{Name: "shift", Do: r.shiftFirst, Budget: r.Options.Launch, PointOfNoReturn: true},
-		}
-	}
-	return []journal.Step{
+	begin := []journal.Step{
 		{Name: "check", Do: r.check, Budget: r.Options.Call},
 		{Name: "launch", Do: r.launch, Undo: r.retireNew, Budget: r.Options.Launch},
 		{Name: "ready", Do: r.ready, Budget: r.Options.Launch},
+	}
+	only := []journal.Step{
+		{Name: "shift", Do: r.shiftOnly, Budget: r.Options.Launch, PointOfNoReturn: true},
+	}
+	between := []journal.Step{
 		{Name: "shift a little", Do: r.shiftLittle, Undo: r.shiftBackAndDrain, Budget: r.Options.Call},
 		{Name: "judge", Do: r.judge, Budget: r.Options.Watch + r.Options.Call},
 		{Name: "shift the rest", Do: r.shiftRest, Undo: r.shiftBack, Budget: r.Options.Call},
+	}
+	end := []journal.Step{
 		{Name: "drain old", Do: r.drainOld, Budget: 2*r.Options.Drain + r.Options.Call, PointOfNoReturn: true},
 		{Name: "retire old", Do: r.retireOld, Budget: r.Options.Drain + r.Options.Call},
 	}
+	switch {
+	case p.first():
+		return slices.Concat(begin, only)
+	case p.Dead:
+		return slices.Concat(begin, only, end)
+	}
+	return slices.Concat(begin, between, end)
 }
 
 // rollout is a plan over a site.
@@ -98,9 +106,9 @@ func (r rollout) shiftRest(ctx context.Context, _ *journal.Notes) error {
 	return r.shift(ctx, fleet.Weights{r.To.Number: 100})
 }
 
-// shiftFirst cannot be taken back, for no other release could serve. So it
+// shiftOnly cannot be taken back, for no other release could serve. So it
 // launches again, should an instance have died since.
-func (r rollout) shiftFirst(ctx context.Context, _ *journal.Notes) error {
+func (r rollout) shiftOnly(ctx context.Context, _ *journal.Notes) error {
 	if err := r.site.Launch(ctx, r.To); err != nil {
 		return err
 	}

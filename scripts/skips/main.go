@@ -9,7 +9,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -55,6 +57,19 @@ func readExpected(name string) (map[string]bool, error) {
 	return expected, nil
 }
 
+// unended is what a package's tests said that never ended, and the package itself:
+// where all stacks are when a test has hung until its time was up. It is forgotten.
+func unended(output map[string][]string, name string) string {
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(output)) {
+		if strings.HasPrefix(key, name+" ") {
+			b.WriteString(strings.Join(output[key], ""))
+			delete(output, key)
+		}
+	}
+	return b.String()
+}
+
 // report prints the run and says what speaks against it.
 func report(r io.Reader, expected map[string]bool) error {
 	output := map[string][]string{}
@@ -85,7 +100,7 @@ func report(r io.Reader, expected map[string]bool) error {
 		case e.Test == "" && (e.Action == "pass" || e.Action == "fail"):
 			fmt.Printf("%-4s %s %.1fs\n", map[string]string{"pass": "ok", "fail": "FAIL"}[e.Action], e.Package, e.Elapsed)
 			if e.Action == "fail" {
-				fmt.Print(strings.Join(output[key], ""))
+				fmt.Print(unended(output, e.Package))
 			}
 		case e.Action == "pass":
 			passed++

@@ -26,7 +26,7 @@ func (s *Site) machineImage(ctx context.Context, r fleet.Release, version int) (
 		return i.State != types.ImageStateAvailable || reads(i) < version
 	})
 	if len(usable) == 0 {
-		return "", fmt.Errorf("image %s of service %s cannot be launched, %s: bake it: `godwit aws bake %s`: %w",
+		return "", fmt.Errorf("image %s of service %s cannot be launched, %s: bake it: `godwit aws bake %s`, with --image where the landscape declares another one by now: %w",
 			r.Image, r.Service, unusable(all, version), r.Service, site.ErrInvalid)
 	}
 	newest := slices.MaxFunc(usable, func(a, b types.Image) int {

@@ -73,9 +73,12 @@ func (s *Site) reinforce(ctx context.Context, v *deployment, wanted map[conventi
 }
 
 // awaitCapacity waits until enough instances are ready, or until none is on its
-// way any more.
+// way any more. One that its launch hook held before is not: it may never answer.
 func (s *Site) awaitCapacity(ctx context.Context, v *deployment, p *place, need int) error {
-	ready := 0
+	ready, late := 0, map[string]bool{}
+	for _, m := range p.members {
+		late[m.id] = m.held()
+	}
 	err := s.wait(ctx, func() (bool, error) {
 		g, err := s.group(ctx, p.name)
 		if err != nil {
@@ -88,7 +91,7 @@ func (s *Site) awaitCapacity(ctx context.Context, v *deployment, p *place, need 
 		p.group, ready = keepColour(g, p.group), h.ready(g)
 		coming := len(g.members) < g.size
 		for _, m := range g.members {
-			coming = coming || !h.settled(m)
+			coming = coming || !h.settled(m) && !(m.held() && late[m.id])
 		}
 		return ready >= need || !coming, nil
 	})

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"godwit/internal/site/aws/terraform"
 )
 
 // status is how a run ended.
@@ -102,7 +104,7 @@ func (w *run) remember(d *Driver, s *Summary) {
 	s.Note = fmt.Sprintf("An apply of %s was cut off (%s). This plan goes on from what the state says.",
 		w.Since.Format(time.RFC3339), watch.tally.outcome(watch.complete))
 	for _, c := range s.Create {
-		if id := watch.tally.made[c.Address]; id != "" {
+		if id := watch.tally.made[c.Address]; id != "" && c.Address != terraform.ProtectionMark { // the mark is nowhere but in the state
 			s.Lost = append(s.Lost, Lost{Address: c.Address, Type: c.Type, ID: id})
 		}
 	}
