@@ -86,7 +86,7 @@ func TestHoldUnderLoad(t *testing.T) {
 func TestDrainedWaitsForWhatPassedBefore(t *testing.T) {
 	t.Parallel()
 	finish := make(chan struct{})
-	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { <-finish; io.WriteString(w, "done") })
+	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { met(t, finish); io.WriteString(w, "done") })
 	r := serving(t, one(b.endpoint("a", 1)))
 	got := make(chan result, 1)
 	go func() { got <- r.do("GET", "/", "") }()

@@ -114,7 +114,7 @@ func testStreamIsPassedOnAtOnce(t *testing.T, l line) {
 		for i := range 3 {
 			fmt.Fprintf(w, "event %d\n", i)
 			w.(http.Flusher).Flush()
-			<-next
+			met(t, next)
 		}
 	})
 	r := serving(t, one(b.endpoint("a", 1)))
@@ -427,11 +427,11 @@ func TestADeadlineOfOneRequestDoesNotHitTheNext(t *testing.T) {
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		if r.URL.Path == "/slow" {
-			<-slow
+			met(t, slow)
 		}
 		io.WriteString(w, strings.Repeat("x", 100<<10))
 	})
-	const idle = 50 * time.Millisecond
+	const idle = 300 * time.Millisecond
 	r := serving(t, one(b.endpoint("a", 1)), func(c *Config) { c.BodyIdleTimeout, c.WriteIdleTimeout = idle, idle })
 	c, br := r.raw("")
 	for i, path := range []string{"/", "/slow"} {

@@ -139,7 +139,7 @@ func testAHeadIsPassedOnBeforeItsBody(t *testing.T, l line) {
 				io.WriteString(c, "HTTP/1.1 200 OK\r\n")
 				for _, part := range parts {
 					io.WriteString(c, part)
-					<-next
+					met(t, next)
 				}
 			})))
 			c, br := r.raw("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
@@ -215,7 +215,9 @@ func testWhatAnInstanceSaysUnaskedIsNoAnswer(t *testing.T, l line) {
 				return
 			}
 			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(req.RequestURI), req.RequestURI)
-			<-stray
+			if !met(t, stray) {
+				return
+			}
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray")
 			said <- struct{}{}
 		}
@@ -271,7 +273,7 @@ func testConnectionsToAnEndpointThatLeftAreForgotten(t *testing.T, l line) {
 	in, finish := make(chan struct{}), make(chan struct{})
 	b := l.backend(t, func(w http.ResponseWriter, _ *http.Request) {
 		in <- struct{}{}
-		<-finish
+		met(t, finish)
 	})
 	r := serving(t, one(b.endpoint("a", 1)))
 	got := make(chan result, 1)
