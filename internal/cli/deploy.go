@@ -20,6 +20,7 @@ old, ready, a little traffic, judged against the old (errors and p99), the rest,
 old ones drained and retired. A release that fails is refused: traffic goes back
 and its instances are retired. While both serve, a failing request that may be
 repeated (GET, or one with an Idempotency-Key) is answered by the old release.
+Where the old release has no ready instance, the new one gets everything at once.
 
 Exit status: 0 done or unchanged, 1 failed, 3 the release was refused.`,
 		Example: `  godwit deploy till                          # test, stage, production, in order
