@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,10 +103,14 @@ func (s *Site) align(ctx context.Context, v *deployment) error {
 			serving = p
 		}
 	}
-	if serving == nil || serving.weight == 0 || len(v.rules) == 0 {
+	if serving == nil || len(v.rules) == 0 {
 		return nil
 	}
-	return s.reweigh(ctx, v, map[convention.Colour]int{serving.colour: serving.weight})
+	weight := cmp.Or(serving.weight, serving.group.weight) // its first load balancer was just made for blue
+	if weight == 0 {
+		return nil
+	}
+	return s.reweigh(ctx, v, map[convention.Colour]int{serving.colour: weight})
 }
 
 // complete says which target group of a service is missing.

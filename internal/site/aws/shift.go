@@ -109,9 +109,17 @@ func keepColour(g, before group) group {
 
 // reweigh sets the weights of the places wherever requests come from.
 func (s *Site) reweigh(ctx context.Context, v *deployment, wanted map[convention.Colour]int) error {
+	if err := s.forwardBy(ctx, v, wanted); err != nil {
+		return err
+	}
+	return s.keepWeights(ctx, v, wanted)
+}
+
+// forwardBy sets the weights in all rules that lead to a service.
+func (s *Site) forwardBy(ctx context.Context, v *deployment, wanted map[convention.Colour]int) error {
 	groups := v.targetGroups()
 	if len(groups) == 0 {
-		return s.keepWeights(ctx, v, wanted)
+		return nil
 	}
 	if len(v.rules) == 0 {
 		return fmt.Errorf("no rule of a load balancer forwards to the target groups of %s, half of it was applied: run `godwit aws apply --env %s`: %w",
@@ -135,11 +143,12 @@ func (s *Site) reweigh(ctx context.Context, v *deployment, wanted map[convention
 	return nil
 }
 
-// keepWeights writes the weights of a service that no load balancer stands
-// before onto its groups: nobody sends it requests, but it has a release that serves.
+// keepWeights writes the weights of a service onto its groups. They say which
+// release serves where no load balancer stands before it, and where its first one
+// was just made, or its last one is gone. Where rules forward to it, these count.
 func (s *Site) keepWeights(ctx context.Context, v *deployment, wanted map[convention.Colour]int) error {
 	for _, p := range v.places {
-		if p.weight == wanted[p.colour] {
+		if p.group.weight == wanted[p.colour] {
 			continue
 		}
 		if err := s.tag(ctx, p.group, map[string]string{convention.TagWeight: strconv.Itoa(wanted[p.colour])}); err != nil {

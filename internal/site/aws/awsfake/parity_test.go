@@ -28,8 +28,10 @@ type bucketMaker interface {
 	CreateBucket(context.Context, *s3.CreateBucketInput, ...func(*s3.Options)) (*s3.CreateBucketOutput, error)
 }
 
-type hookReader interface {
+type groupKeeper interface {
 	DescribeLifecycleHooks(context.Context, *autoscaling.DescribeLifecycleHooksInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeLifecycleHooksOutput, error)
+	AttachLoadBalancerTargetGroups(context.Context, *autoscaling.AttachLoadBalancerTargetGroupsInput, ...func(*autoscaling.Options)) (*autoscaling.AttachLoadBalancerTargetGroupsOutput, error)
+	DetachLoadBalancerTargetGroups(context.Context, *autoscaling.DetachLoadBalancerTargetGroupsInput, ...func(*autoscaling.Options)) (*autoscaling.DetachLoadBalancerTargetGroupsOutput, error)
 }
 
 // side is moto or the fake, called in the same way.
@@ -42,7 +44,7 @@ type side struct {
 	rds     awstest.RDS
 	secrets awstest.SecretsManager
 	buckets bucketMaker
-	hooks   hookReader
+	groups  groupKeeper
 	ids     map[string]string // what a step remembered, by name
 	settle  func()            // lets happen what takes time
 }
@@ -58,7 +60,7 @@ func (s *side) id(name string) *string { id := s.ids[name]; return &id }
 func moto(t *testing.T) *side {
 	cfg := awstest.StartMoto(t).Config(t)
 	return &side{name: "moto", Clients: aws.NewClients(cfg), ec2: ec2.NewFromConfig(cfg), asg: autoscaling.NewFromConfig(cfg), elb: elb.NewFromConfig(cfg),
-		hooks: autoscaling.NewFromConfig(cfg), rds: rds.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg), buckets: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }),
+		groups: autoscaling.NewFromConfig(cfg), rds: rds.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg), buckets: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }),
 		ids: map[string]string{}, settle: func() {}}
 }
 
@@ -67,7 +69,7 @@ func fake() *side {
 	c := awsfake.New(awsfake.Options{Clock: clock.Now, Timings: awsfake.Realistic})
 	return &side{name: "fake", Clients: aws.Clients{AutoScaling: c.AutoScaling(), EC2: c.EC2(), LoadBalancing: c.LoadBalancing(), CloudWatch: c.CloudWatch(), RDS: c.RDS(),
 		SecretsManager: c.SecretsManager(), S3: c.S3(), STS: c.STS()}, ec2: c.EC2(), asg: c.AutoScaling(), elb: c.LoadBalancing(), rds: c.RDS(), secrets: c.SecretsManager(),
-		buckets: c.S3(), hooks: c.AutoScaling(), ids: map[string]string{}, settle: func() { clock.Step(10 * time.Minute) }}
+		buckets: c.S3(), groups: c.AutoScaling(), ids: map[string]string{}, settle: func() { clock.Step(10 * time.Minute) }}
 }
 
 // step is one call on both sides.

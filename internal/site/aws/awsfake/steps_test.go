@@ -307,6 +307,17 @@ func groups() []step {
 		{name: "DescribeTargetHealth of two", do: func(s *side) (any, error) {
 			return s.LoadBalancing.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: s.id("tg blue")})
 		}, differs: map[string]string{".HealthCheckPort": "AWS tells the target's own port, moto how it is set"}},
+		{name: "DetachLoadBalancerTargetGroups", do: func(s *side) (any, error) {
+			return s.groups.DetachLoadBalancerTargetGroups(ctx, &autoscaling.DetachLoadBalancerTargetGroupsInput{AutoScalingGroupName: name, TargetGroupARNs: []string{*s.id("tg blue")}})
+		}},
+		{name: "DescribeAutoScalingGroups, detached", do: describe, differs: zoned},
+		{name: "AttachLoadBalancerTargetGroups", do: func(s *side) (any, error) {
+			return s.groups.AttachLoadBalancerTargetGroups(ctx, &autoscaling.AttachLoadBalancerTargetGroupsInput{AutoScalingGroupName: name, TargetGroupARNs: []string{*s.id("tg blue")}})
+		}},
+		{name: "DescribeAutoScalingGroups, attached again", do: describe, differs: zoned},
+		{name: "AttachLoadBalancerTargetGroups unknown", do: func(s *side) (any, error) {
+			return s.groups.AttachLoadBalancerTargetGroups(ctx, &autoscaling.AttachLoadBalancerTargetGroupsInput{AutoScalingGroupName: sdk.String("unknown"), TargetGroupARNs: []string{*s.id("tg blue")}})
+		}, code: "ValidationError", motoCode: "no code", why: "moto breaks down"},
 		{name: "UpdateAutoScalingGroup, a higher least", do: update(autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: name, MinSize: sdk.Int32(3)})},
 		{name: "DescribeAutoScalingGroups with three", do: describe, differs: zoned},
 		{name: "UpdateAutoScalingGroup to none", do: update(autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: name, MinSize: sdk.Int32(0), MaxSize: sdk.Int32(0), DesiredCapacity: sdk.Int32(0)})},
@@ -321,10 +332,10 @@ func groups() []step {
 		{name: "DescribeAutoScalingGroups, untagged", do: describe},
 		hook("drain", "autoscaling:EC2_INSTANCE_TERMINATING", "CONTINUE"), hook("launch", "autoscaling:EC2_INSTANCE_LAUNCHING", "ABANDON"),
 		{name: "DescribeLifecycleHooks", do: func(s *side) (any, error) {
-			return s.hooks.DescribeLifecycleHooks(ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: name})
+			return s.groups.DescribeLifecycleHooks(ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: name})
 		}, differs: global},
 		{name: "DescribeLifecycleHooks by name", do: func(s *side) (any, error) {
-			return s.hooks.DescribeLifecycleHooks(ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: name, LifecycleHookNames: []string{"launch"}})
+			return s.groups.DescribeLifecycleHooks(ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: name, LifecycleHookNames: []string{"launch"}})
 		}, differs: global},
 		{name: "CompleteLifecycleAction of nobody", do: func(s *side) (any, error) {
 			return s.AutoScaling.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{AutoScalingGroupName: name,

@@ -22,7 +22,7 @@ const (
 	// On Auto Scaling groups, by rollouts.
 	TagRelease = "godwit:release" // number of the release that it holds; absent: none
 	TagSince   = "godwit:since"   // RFC 3339, when that release was first launched
-	TagWeight  = "godwit:weight"  // of a service without target groups, whose weights are in no rule
+	TagWeight  = "godwit:weight"  // of a service: what counts where no rule forwards to it
 
 	// TagWithdrawn is on the groups of a service that is there, and that the
 	// landscape last applied does not declare.
