@@ -7,17 +7,16 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"godwit/internal/fleet"
 	"godwit/internal/landscape"
+	"godwit/internal/site/local/network"
 	"godwit/internal/site/local/warden"
 )
 
@@ -47,12 +46,12 @@ func TestIsolationFindsSabotage(t *testing.T) {
 		b.ok(netlink.LinkDel(cable))
 	})
 	t.Run("a link past the router", func(t *testing.T) {
-		b.ok(b.atRouter(pid, func() error {
+		b.ok(network.Within(pid, func() error {
 			return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "past0"}, PeerName: "past1",
 				PeerNamespace: netlink.NsPid(b.child(pid, "menu-1-1"))})
 		}))
 		b.sabotaged(t, l, "test/menu-1-1 has a link past1", "test/gateway has a link past0")
-		b.ok(b.atRouter(pid, func() error {
+		b.ok(network.Within(pid, func() error {
 			link, err := netlink.LinkByName("past0")
 			if err == nil {
 				err = netlink.LinkDel(link)
@@ -62,7 +61,7 @@ func TestIsolationFindsSabotage(t *testing.T) {
 	})
 	b.isolated(l)
 	t.Run("no rules", func(t *testing.T) {
-		b.ok(b.atRouter(pid, func() error {
+		b.ok(network.Within(pid, func() error {
 			conn, err := nftables.New()
 			if err != nil {
 				return err
@@ -97,24 +96,6 @@ func (b *bench) sabotaged(t *testing.T, l *landscape.Landscape, want ...string) 
 }
 
 func address(a netip.Addr, port uint16) string { return netip.AddrPortFrom(a, port).String() }
-
-// atRouter does something in the router's network.
-func (b *bench) atRouter(pid int, do func() error) error {
-	result := make(chan error)
-	go func() {
-		goruntime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
-		if err == nil {
-			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
-			f.Close()
-		}
-		if err == nil {
-			err = do()
-		}
-		result <- err
-	}()
-	return <-result
-}
 
 // child of a warden by its hostname.
 func (b *bench) child(pid int, name string) int {

@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	goruntime "runtime"
 	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"godwit/internal/site/local/network"
 )
@@ -127,7 +124,7 @@ func (w *warden) probeOne(ctx context.Context, p Probe) (network.Outcome, error)
 		return "", err
 	}
 	var outcome network.Outcome
-	err = within(pid, func() error {
+	err = network.Within(pid, func() error {
 		outcome = network.Probe(ctx, p.Network, p.To, p.Timeout)
 		return nil
 	})
@@ -154,38 +151,11 @@ func (w *warden) everyLink() (map[string][]string, error) {
 		if err != nil || w.Plain {
 			continue // it does not run, or has no network of its own
 		}
-		if err := within(pid, look(k.Spec.ID)); err != nil {
+		if err := network.Within(pid, look(k.Spec.ID)); err != nil {
 			return nil, fmt.Errorf("links of %s: %w", k.Spec.ID, err)
 		}
 	}
 	return all, nil
-}
-
-// within does something in the network of a process.
-func within(pid int, do func() error) error {
-	result := make(chan error)
-	go func() {
-		// Never unlocked: the thread is in another network now, and ends with this goroutine.
-		goruntime.LockOSThread()
-		err := enterNetwork(pid)
-		if err == nil {
-			err = do()
-		}
-		result <- err
-	}()
-	return <-result
-}
-
-func enterNetwork(pid int) error {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
-	if err != nil {
-		return fmt.Errorf("network of process %d: %w", pid, err)
-	}
-	defer f.Close()
-	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter the network of process %d: %w", pid, err)
-	}
-	return nil
 }
 
 func decode(r *http.Request, to any) error {

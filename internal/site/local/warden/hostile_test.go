@@ -4,10 +4,10 @@ package warden_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	goruntime "runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -87,7 +87,8 @@ func TestForged(t *testing.T) {
 	w.within(t, 2, func() { // the real one, so that the watch is known to see something
 		conn, err := net.Dial("tcp", w.port(3).String())
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
 		conn.Close()
 	})
@@ -99,40 +100,28 @@ func TestForged(t *testing.T) {
 // within runs do on a thread in the network of instance n.
 func (w *world) within(t *testing.T, n int, do func()) {
 	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		goruntime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := enter(w, n); err != nil {
-			t.Error(err)
-			return
-		}
-		do()
-	}()
-	<-done
+	pid, err := w.holder(n)
+	if err == nil {
+		err = network.Within(pid, func() error { do(); return nil })
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
-// enter the network of instance n, or of the router where n is 1.
-func enter(w *world, n int) error {
+// holder is a process in the network of instance n, or of the router where n is 1.
+func (w *world) holder(n int) (int, error) {
 	pid, err := warden.Pid(w.dir)
-	if err != nil {
-		return err
+	if err != nil || n == 1 {
+		return pid, err
 	}
-	where := "/proc/" + strconv.Itoa(pid) + "/ns/net"
-	if n != 1 {
-		// Instances are the warden's children; theirs is the network with the address.
-		for _, child := range inside(w.TB, pid)[1:] {
-			if hosts, err := os.ReadFile("/proc/" + child + "/root/etc/hostname"); err == nil && string(hosts) == "i"+strconv.Itoa(n)+"\n" {
-				where = "/proc/" + child + "/ns/net"
-			}
+	// Instances are the warden's children; theirs is the network with the address.
+	for _, child := range inside(w.TB, pid)[1:] {
+		if hosts, err := os.ReadFile("/proc/" + child + "/root/etc/hostname"); err == nil && string(hosts) == "i"+strconv.Itoa(n)+"\n" {
+			return strconv.Atoi(child)
 		}
 	}
-	f, err := os.Open(where)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
+	return 0, fmt.Errorf("instance %d is not there", n)
 }
 
 // watch returns the source port of the first packet that instance n gets from an address.
