@@ -10,8 +10,8 @@ export GOFLAGS ?= -buildvcs=auto
 
 .PHONY: build setup tools demo demos test test-isolation lint fuzz bench clean
 
-build: ## the one binary
-	$(GO) build -o bin/godwit ./cmd/godwit
+build: ## the one binary; BUILT=yes takes the one that is there
+	$(if $(BUILT),test -x bin/godwit,$(GO) build -o bin/godwit ./cmd/godwit)
 
 setup: build ## what the machine lacks: Postgres; says what else is missing
 	./bin/godwit setup
