@@ -98,8 +98,6 @@ that a release may be rolled back to, that is among the newest, or not a day old
 
 // pruned prints what went, and says so when nothing did.
 func (a *onAWS) pruned(service string, p packer.Pruned, dry bool) error {
-	// Programs get lists, also where nothing is in them.
-	p.Removed, p.Kept, p.Snapshots = append([]packer.AMI{}, p.Removed...), append([]packer.Kept{}, p.Kept...), append([]string{}, p.Snapshots...)
 	left := len(p.Snapshots) // by an earlier pruning
 	for _, ami := range p.Removed {
 		left -= len(ami.Snapshots)

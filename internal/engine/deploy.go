@@ -161,14 +161,14 @@ func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.
 		return api.UnchangedRollout(next.Environment, next.Service, live), nil
 	}
 	next.CreatedAt = time.Now().UTC()
-	next, err := e.store.AddRelease(ctx, next)
-	if err != nil {
-		return api.Rollout{}, err
-	}
 	p, err := rollout.NewPlan(ctx, w.site, live, next, e.rollouts)
 	if err != nil {
+		return api.Rollout{}, err // no release is made that nobody rolls out
+	}
+	if next, err = e.store.AddRelease(ctx, next); err != nil {
 		return api.Rollout{}, err
 	}
+	p.To = next
 	payload, err := json.Marshal(p)
 	if err != nil {
 		return api.Rollout{}, err

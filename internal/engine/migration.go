@@ -42,9 +42,7 @@ func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Che
 			fronts = append(fronts, migrate.Unasked(err))
 		}
 		checks.Findings = append(checks.Findings, fronts...)
-		for i := range checks.Findings { // servers repeat in messages what they were told
-			checks.Findings[i].Summary = e.secrets.conceal(checks.Findings[i].Summary)
-		}
+		e.secrets.concealFindings(checks.Findings)
 		checks.Go = !checks.Findings.HasErrors()
 		if state.Phase == phaseAdopted {
 			err = w.closeRelays(ctx, m)
@@ -69,7 +67,7 @@ func (e *Engine) Sync(ctx context.Context, name string, sink api.Sink) (api.Migr
 		if err != nil {
 			return err
 		}
-		if findings.HasErrors() {
+		if e.secrets.concealFindings(findings); findings.HasErrors() {
 			return &api.Failure{Code: api.Usage, Message: "the migration has findings", Findings: findings}
 		}
 		if err := e.changeMigration(ctx, w, name, func(s *migrationState) { s.Phase = phaseSyncing }); err != nil {

@@ -78,6 +78,13 @@ func (s *secrets) concealError(err error) error {
 	return f
 }
 
+// concealFindings conceals in place: servers repeat in messages what they were told.
+func (s *secrets) concealFindings(all landscape.Findings) {
+	for i := range all {
+		all[i].Summary = s.conceal(all[i].Summary)
+	}
+}
+
 // withoutValues are environments whose releases name their variables, and what
 // these refer to, but not what they hold.
 func withoutValues(environments []site.Environment) []site.Environment {

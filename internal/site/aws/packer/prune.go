@@ -42,7 +42,7 @@ type Pruning struct {
 	DryRun             bool      // only say what would go
 }
 
-// Pruned is what went, or would go, and why the rest stays.
+// Pruned is what went, or would go, and why the rest stays. Lists are never nil.
 type Pruned struct {
 	Removed   []AMI    `json:"removed"`
 	Kept      []Kept   `json:"kept"`
@@ -71,7 +71,7 @@ func Prune(ctx context.Context, client PruneEC2, groups PruneAutoScaling, p Prun
 	if err != nil {
 		return Pruned{}, fmt.Errorf("nothing was pruned, for it is not known what is in use: %w", err)
 	}
-	var out Pruned
+	out := Pruned{Removed: []AMI{}, Kept: []Kept{}, Snapshots: []string{}}
 	for i, ami := range all {
 		why := used[ami.ID]
 		switch {
@@ -103,7 +103,7 @@ func Prune(ctx context.Context, client PruneEC2, groups PruneAutoScaling, p Prun
 // remove takes each AMI before its snapshots: the other way round EC2 refuses.
 // What could not be removed is said, and found again by the next pruning.
 func remove(ctx context.Context, client PruneEC2, plan Pruned, orphans []string) (Pruned, error) {
-	done := Pruned{Kept: plan.Kept}
+	done := Pruned{Removed: []AMI{}, Kept: plan.Kept, Snapshots: []string{}}
 	var problems []error
 	snapshots := slices.Clone(orphans)
 	for _, ami := range plan.Removed {

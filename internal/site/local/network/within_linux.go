@@ -9,7 +9,8 @@ import (
 )
 
 // Within does something in the network of a process, on a thread that ends with
-// it: it is not to serve anybody else from there.
+// it: it is not to serve anybody else from there. do has to return; a test must
+// not call Fatal in it.
 func Within(pid int, do func() error) error {
 	result := make(chan error)
 	go func() {
