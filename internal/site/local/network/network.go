@@ -158,6 +158,11 @@ func Probe(ctx context.Context, netw string, address netip.AddrPort, timeout tim
 	conn, err := d.DialContext(ctx, netw, address.String())
 	if err == nil {
 		defer conn.Close()
+		if conn.LocalAddr().String() == conn.RemoteAddr().String() {
+			// The kernel gave it the port that it asks: it would answer itself.
+			// While it is kept, another socket gets another port.
+			return Probe(ctx, netw, address, timeout)
+		}
 		if netw == "tcp" {
 			return Open
 		}
