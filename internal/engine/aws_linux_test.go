@@ -125,6 +125,7 @@ func TestMigrationToAWS(t *testing.T) {
 	m.frontElsewhere()
 	m.orders()
 	m.checkIsGo()
+	m.keepsSecrets()
 	_, err := m.Sync(t.Context(), "datacenter", m.events.sink())
 	m.ok(err)
 	m.turns("cutover", m.Cutover)
@@ -319,6 +320,29 @@ func (m *move) upOnAWS() {
 		m.Errorf("routes %+v", r.Routes)
 	}
 	m.serves("source")
+}
+
+// keepsSecrets: why a server turns one away is said without what it repeats.
+func (m *move) keepsSecrets() {
+	m.Helper()
+	right := m.env["DATABASE"]
+	wrong, err := url.Parse(right)
+	m.ok(err)
+	wrong.User = url.UserPassword(secret, secret)
+	m.env["DATABASE"] = wrong.String()
+	m.upOnAWS()
+	checks, err := m.Check(m.Context(), "datacenter", m.events.sink())
+	m.ok(err)
+	_, err = m.Sync(m.Context(), "datacenter", m.events.sink())
+	m.fails(err, api.Usage, "findings")
+	for _, findings := range []landscape.Findings{checks.Findings, api.AsFailure(err).Findings} {
+		text := marshal(m.T, findings)
+		if m.concealed(text); !strings.Contains(text, concealed) {
+			m.Errorf("nothing was to be concealed: %s", text)
+		}
+	}
+	m.env["DATABASE"] = right
+	m.upOnAWS()
 }
 
 func (m *move) checkIsGo() {
