@@ -119,15 +119,26 @@ func TestEngineDiesAnywhere(t *testing.T) {
 	if testing.Short() {
 		stride = 5
 	}
-	for name, image := range map[string]string{"good": "sha256:2", "never ready": "sha256:bad"} {
+	for name, c := range map[string]struct {
+		image string
+		dead  bool
+	}{
+		"good":                  {image: "sha256:2"},
+		"never ready":           {image: "sha256:bad"},
+		"good after a dead one": {image: "sha256:2", dead: true},
+		"neither is ever ready": {image: "sha256:bad", dead: true},
+	} {
 		p := plan()
-		p.To.Image = image
+		p.To.Image, p.Dead = c.image, c.dead
 		first := 1
 		for alive := false; !alive; first++ {
 			for second, over := 1, false; !over; second += stride {
 				synctest.Test(t, func(t *testing.T) {
 					st := newStage(t, book)
 					st.site.SetUnready("sha256:bad")
+					if c.dead {
+						st.kill()
+					}
 					_, _, died := st.live(p, first)
 					alive = !died
 					_, _, again := st.live(p, second)
