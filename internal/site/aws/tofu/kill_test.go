@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -136,6 +137,39 @@ func TestAllKilled(t *testing.T) {
 	mustBeEmpty(t, d, r)
 	if s := mustPlan(t, d, r, PlanOptions{}); s.Summary.Note != "" {
 		t.Errorf("it is still said: %q", s.Summary.Note)
+	}
+}
+
+// TestWrittenDownFirst: when the program begins, whoever comes next can find it;
+// whose godwit has gone before never begins.
+func TestWrittenDownFirst(t *testing.T) {
+	t.Parallel()
+	r := account(t, hangs)
+	if err := r.check(); err != nil {
+		t.Fatal(err)
+	}
+	rewrite(t, r.file("apply"), "cp "+runFile+" seen && echo $$ >pid") // sh apply -json …
+	w, err := (&Driver{Program: Program{Path: "/bin/sh"}}).start(Saved{Root: r, Place: localPlace}, ApplyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-w.ended; err != nil {
+		t.Fatal(err)
+	}
+	seen, _ := r.read("seen")
+	pid, _ := r.read("pid")
+	if err := os.WriteFile(r.file(runFile), seen, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	found, err := loadRun(r)
+	if err != nil || strings.TrimSpace(string(pid)) != strconv.Itoa(found.PID) || found.Born != w.Born {
+		t.Errorf("process %s began, and this was written down: %s, %v", pid, seen, err)
+	}
+
+	orphan := exec.Command("/bin/sh", "-c", gate, "godwit", "touch", r.file("begun"))
+	orphan.Stdin = strings.NewReader("")
+	if err := orphan.Run(); err == nil || r.has("begun") {
+		t.Errorf("it began: %v", err)
 	}
 }
 

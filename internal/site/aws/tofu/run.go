@@ -20,6 +20,11 @@ const (
 	runErr  = private + "/run.err"
 )
 
+// gate keeps a process from becoming the program until it is given a line: before
+// that it is written down. Who is killed in between lets go of the pipe, and the
+// process ends without having begun.
+const gate = `read -r go && exec "$@" </dev/null`
+
 // RunningError: an apply whose godwit has ended is still at work.
 type RunningError struct {
 	Root  string
@@ -60,7 +65,7 @@ func (d *Driver) start(s Saved, o ApplyOptions) (*run, error) {
 		parallel = 10
 	}
 	args := []string{"apply", "-json", "-no-color", "-input=false", "-lock-timeout=" + d.lockWait().String(), "-parallelism=" + strconv.Itoa(parallel), s.Path}
-	cmd := exec.Command(d.Program.Path, args...)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", gate, "godwit", d.Program.Path}, args...)...)
 	cmd.Dir = r.path()
 	for name, value := range d.environment() {
 		cmd.Env = append(cmd.Env, name+"="+value)
@@ -78,18 +83,25 @@ func (d *Driver) start(s Saved, o ApplyOptions) (*run, error) {
 	}
 	defer func() { _ = complaints.Close() }()
 	cmd.Stdout, cmd.Stderr = out, complaints
-	// Written down before as well: killed in between, the next one knows that there was a run.
-	w := &run{Root: r, Since: d.now().UTC(), Saved: s, ended: make(chan error, 1)}
-	if err := writePrivateJSON(r.file(runFile), w); err != nil {
+	opener, err := cmd.StdinPipe()
+	if err != nil {
 		return nil, err
 	}
+	w := &run{Root: r, Since: d.now().UTC(), Saved: s, ended: make(chan error, 1)}
 	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(err, r.remove(runFile))
+		return nil, err
 	}
 	w.PID, w.process = cmd.Process.Pid, cmd.Process
 	w.Born = born(w.PID)
+	if err := writePrivateJSON(r.file(runFile), w); err != nil {
+		_ = opener.Close()
+		_ = cmd.Wait() // it ends without having begun
+		return nil, err
+	}
+	_, _ = io.WriteString(opener, "\n") // fails only if it has ended, which follow will see
+	_ = opener.Close()
 	go func() { w.ended <- cmd.Wait() }() // ends with the program; follow waits for it
-	return w, writePrivateJSON(r.file(runFile), w)
+	return w, nil
 }
 
 func loadRun(r Root) (*run, error) {
