@@ -28,7 +28,7 @@ var territories = []territory{
 	{"internal/landscape", nil, "the declared world stands on nothing"},
 	{"internal/fleet", []string{"internal/landscape"}, "the observed world knows only the declared one"},
 	{"internal/plan", []string{"internal/landscape", "internal/fleet"}, "a plan is a function of declared and observed world"},
-	{"internal/testtool", nil, "it finds programs for tests"},
+	{"internal/testtool", nil, "it finds and writes programs for tests"},
 	{"internal/version", nil, "what this program is depends on nothing in it"},
 	{"internal/lockfile", nil, "a lock knows nothing of what it keeps"},
 	{"internal/image", with(pure, "internal/lockfile"), "images are the same for every site: it knows none of them"},

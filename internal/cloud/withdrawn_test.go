@@ -2,7 +2,6 @@ package cloud_test
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"godwit/internal/site/aws/awstest"
 	"godwit/internal/site/aws/convention"
 	"godwit/internal/site/aws/tofu"
+	"godwit/internal/testtool"
 )
 
 // withoutTill is the bistro once the till has left it, and said what it is told.
@@ -75,9 +75,7 @@ func TestStatusTellsOfWithdrawnServices(t *testing.T) {
 // begins; here it cannot.
 func TestPlanTellsOfWithdrawnServices(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "tofu")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\n[ \"$1\" = version ] && echo '{\"terraform_version\": \"1.10.0\"}' && exit\nexit 1\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testtool.Write(t, program, "#!/bin/sh\n[ \"$1\" = version ] && echo '{\"terraform_version\": \"1.10.0\"}' && exit\nexit 1\n")
 	t.Setenv("GODWIT_TOFU", program)
 	fake, m := served(t), awstest.StartMoto(t)
 	l, said, sink := withoutTill()

@@ -268,9 +268,7 @@ func runShells(t *testing.T, tr trace) []string {
 	t.Helper()
 	bin := t.TempDir()
 	shim := "#!/bin/sh\nprintf '[%s] ' \"$@\" | tr '\\n' '~'; echo\n"
-	if err := os.WriteFile(filepath.Join(bin, "godwit"), []byte(shim), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testtool.Write(t, filepath.Join(bin, "godwit"), shim)
 	var calls []string
 	for _, line := range tr.scripts() {
 		cmd := exec.CommandContext(t.Context(), "sh", "-xe", "-c", line)

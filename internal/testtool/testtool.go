@@ -1,5 +1,5 @@
 // Package testtool finds the programs that tests need and `make tools`
-// installs. Only tests import it.
+// installs, and writes small ones. Only tests import it.
 package testtool
 
 import (
@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 )
 
@@ -28,4 +29,17 @@ func Find(t testing.TB, name string) string {
 		t.Fatalf("%s is not installed: run `make tools`", name)
 	}
 	return path
+}
+
+// Write writes a program that is to be run at once. Nothing is started meanwhile:
+// a process that began while the file was open would keep it open until it has
+// become another program, and what is open for writing cannot be run ("text file
+// busy", https://go.dev/issue/22315).
+func Write(t testing.TB, path, program string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
 }

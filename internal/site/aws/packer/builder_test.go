@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"godwit/internal/site/aws/awstest"
+	"godwit/internal/testtool"
 )
 
 // builder plays the machine that Packer bakes: a root file system of its own in
@@ -93,9 +94,7 @@ func (b *builder) furnish(t *testing.T) {
 		"test/sshd_config": "HostKey /test/host_key\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nUsePAM no\nStrictModes no\n" +
 			"AuthorizedKeysFile /home/ec2-user/.ssh/authorized_keys\nSetEnv PATH=/test:/usr/sbin:/usr/bin\n",
 	} {
-		if err := os.WriteFile(filepath.Join(b.root, name), []byte(content), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testtool.Write(t, filepath.Join(b.root, name), content)
 	}
 	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(b.root, "test/host_key")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -107,9 +106,7 @@ func (b *builder) furnish(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(b.root, "test", name), content, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testtool.Write(t, filepath.Join(b.root, "test", name), string(content))
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"godwit/internal/landscape"
 	"godwit/internal/site/aws/awstest"
 	"godwit/internal/site/aws/convention"
+	"godwit/internal/testtool"
 )
 
 // plant is a store with the image of a small Go service in it.
@@ -402,8 +403,6 @@ func TestRefusals(t *testing.T) {
 func fake(t *testing.T, script string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "packer")
-	if err := os.WriteFile(name, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testtool.Write(t, name, "#!/bin/sh\n"+script+"\n")
 	return name
 }

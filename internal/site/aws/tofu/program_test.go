@@ -8,15 +8,14 @@ import (
 	"testing"
 
 	"godwit/internal/site/aws/awstest"
+	"godwit/internal/testtool"
 )
 
 // saying is a program that says a version, whatever it is asked.
 func saying(t *testing.T, name, version string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte("#!/bin/sh\necho '{\"terraform_version\": \""+version+"\"}'\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testtool.Write(t, path, "#!/bin/sh\necho '{\"terraform_version\": \""+version+"\"}'\n")
 	return path
 }
 

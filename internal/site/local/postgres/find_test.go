@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"godwit/internal/testtool"
 )
 
 func TestFind(t *testing.T) {
@@ -32,9 +34,7 @@ func script(t *testing.T, dir, name, output string, status int) {
 		t.Fatal(err)
 	}
 	text := "#!/bin/sh\necho '" + output + "'\nexit " + itoa(status) + "\n"
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testtool.Write(t, filepath.Join(dir, name), text)
 }
 
 func TestFindRefuses(t *testing.T) {

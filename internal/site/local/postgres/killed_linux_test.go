@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"godwit/internal/testtool"
 )
 
 // killedDir makes this test binary an engine that is killed while a program of
@@ -88,9 +90,7 @@ func killWithin(t *testing.T, inst Installation, dir, slow string) {
 		if name == slow {
 			script = "#!/bin/sh\n>" + dir + "/working\nwhile [ ! -e " + dir + "/go ]; do sleep 0.01; done\n"
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		testtool.Write(t, filepath.Join(dir, name), script)
 	}
 	engine := exec.Command(os.Args[0])
 	engine.Env = append(os.Environ(), killedDir+"="+dir)
