@@ -93,7 +93,7 @@ source "datacenter" {
 migration "datacenter" {
   from      = source.datacenter
   to        = environment.production
-  max_pause = "5s"
+  max_pause = "20s"
 }
 aws {
   region   = "eu-central-1"

@@ -65,7 +65,9 @@ func TestRelayCutWhileWaitingForTheTarget(t *testing.T) {
 	m.bridge.Source.PeerConnInfo = relay.URL(m.source.Admin)
 	m.load(t, 8, 20*time.Millisecond)
 	m.sync(t)
-	report := m.shiftWith(t, m.plan(migrate.Source), hook{m.gate, relay.Cut}, nil)
+	p := m.plan(migrate.Source)
+	p.MaxPause = 4 * time.Second
+	report := m.shiftWith(t, p, hook{m.gate, relay.Cut}, nil)
 	relay.Mend()
 	expectUndone(t, m, report, "catch-up", "pause")
 	m.load(t, 8, 20*time.Millisecond)
