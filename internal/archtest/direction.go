@@ -45,7 +45,7 @@ var territories = []territory{
 	{"internal/site/aws/terraform/tofutest", with(pure, "internal/testtool"), "it lends OpenTofu to tests, whatever the tree"},
 	{"internal/site/aws", with(pure, "internal/lockfile", "internal/site", "internal/image", "internal/version"),
 		"a site never imports another site, the engine, the store or the API: it could not be replaced"},
-	{"internal/gateway", with(pure, "internal/door", "internal/version"),
+	{"internal/gateway", with(pure, "internal/door", "internal/lockfile", "internal/version"),
 		"the data path gets a table and reports what it sees: it must run without site, store and engine"},
 	{"internal/rollout", with(pure, "internal/journal", "internal/site"), "a rollout drives any site through its contract"},
 	{"internal/migrate", with(pure, "internal/journal", "internal/site", "internal/gateway/client"),

@@ -87,6 +87,7 @@ type Server struct {
 	handover *net.UnixListener
 	nursery  string // directory of sockets that are not in place yet
 	heir     *heir  // of a gateway that ran before; nil without one
+	turn     *turn  // until the sockets are in place
 
 	public, private *http.Server
 	conns           atomic.Int64 // client connections
@@ -104,7 +105,11 @@ func New(cfg Config) (*Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), handoverPatience)
 	defer cancel()
 	var err error
+	if s.turn, err = takeTurn(ctx, cfg.Admin); err != nil {
+		return nil, err
+	}
 	if s.heir, err = takeOver(ctx, cfg.Admin); err != nil {
+		s.turn.end()
 		return nil, err
 	}
 	if err := s.open(); err != nil {
@@ -213,6 +218,7 @@ func (s *Server) settle() error {
 			return fmt.Errorf("put the admin socket in place: %w", err)
 		}
 	}
+	s.turn.end()
 	return os.Remove(s.nursery)
 }
 
@@ -228,6 +234,7 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 func (s *Server) Shutdown() { s.stopOnce.Do(func() { close(s.stop) }) }
 
 func (s *Server) closeSockets() {
+	s.turn.end()
 	if s.heir != nil {
 		s.heir.close()
 	}

@@ -184,7 +184,10 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, int
 		if errors.As(err, &ue) { // its words repeat ours
 			err = ue.Err
 		}
-		again := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF)
+		// A connection that broke led to a gateway that was ending; net/http has many
+		// words for it. Who cannot connect finds another one only behind a socket.
+		var op *net.OpError
+		again := !errors.As(err, &op) || op.Op != "dial" || errors.Is(err, syscall.ECONNREFUSED)
 		return again && ctx.Err() == nil, fmt.Errorf("gateway at %s: %s %s: %w", c.socket, method, path, err)
 	}
 	defer res.Body.Close()
