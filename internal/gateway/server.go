@@ -97,8 +97,9 @@ type Server struct {
 }
 
 // New loads the last table and opens the sockets. If a gateway already runs
-// with the same admin socket, New takes its listener and its table. Run must be
-// called next; without it, the other goes on.
+// with the same admin socket, New takes its listener and its table; it waits for
+// one that is just taking over, up to handoverPatience. Run must be
+// called next; without it, the other goes on, and no third can take its place.
 func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{cfg: cfg, stop: make(chan struct{})}

@@ -185,7 +185,7 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, int
 			err = ue.Err
 		}
 		// A connection that broke led to a gateway that was ending; net/http has many
-		// words for it. Who cannot connect finds another one only behind a socket.
+		// words for it. A refused one met a socket that somebody left: the next is near.
 		var op *net.OpError
 		again := !errors.As(err, &op) || op.Op != "dial" || errors.Is(err, syscall.ECONNREFUSED)
 		return again && ctx.Err() == nil, fmt.Errorf("gateway at %s: %s %s: %w", c.socket, method, path, err)
