@@ -32,7 +32,7 @@ func (t *traffic) routes(side migrate.Side) map[string]string {
 
 func (t *traffic) Hold(ctx context.Context, lease time.Duration) error {
 	hosts := slices.Sorted(maps.Keys(t.routes(migrate.Source)))
-	return t.engine.gateway.Hold(ctx, t.hold(), hosts, lease)
+	return t.engine.gateway.Hold(ctx, t.hold(), gateway.HoldRequest{Hosts: hosts, LeaseMS: lease.Milliseconds()})
 }
 
 func (t *traffic) Drained(ctx context.Context) error {

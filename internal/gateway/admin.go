@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // maxAdminBody bounds what the admin API reads.
@@ -102,8 +101,7 @@ func (a *admin) putHold(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, errorf(ErrInvalid, "lease of %d ms; it is above 0 and at most %d", req.LeaseMS, maxLease.Milliseconds()))
 		return
 	}
-	lease := time.Duration(req.LeaseMS) * time.Millisecond
-	answer(w, struct{}{}, a.control.Hold(r.PathValue("id"), req.Hosts, lease))
+	answer(w, struct{}{}, a.control.Hold(r.PathValue("id"), req))
 }
 
 // getHold answers with a hold, or, for {id}/drained, once it is drained.

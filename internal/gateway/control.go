@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,6 +120,11 @@ func (c *control) DeletePool(name string) (uint64, error) {
 				return errorf(ErrConflict, "route %s points at pool %s; delete or move the route first", host, name)
 			}
 		}
+		for id, h := range c.holds {
+			if h.fallsBackTo(name) {
+				return errorf(ErrConflict, "hold %q releases to pool %s when its lease ends; release it first", id, name)
+			}
+		}
 		delete(t.Pools, name)
 		return nil
 	}, func() {
@@ -163,131 +167,6 @@ func (c *control) Table() Table {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.table.clone()
-}
-
-// Hold makes new requests for hosts wait, or renews the lease of a hold with
-// the same id and hosts.
-func (c *control) Hold(id string, hosts []string, lease time.Duration) error {
-	hosts = slices.Compact(slices.Sorted(slices.Values(hosts)))
-	if err := validateHold(id, hosts, lease); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.superseded {
-		return ErrSuperseded
-	}
-	if h := c.holds[id]; h != nil {
-		if !slices.Equal(h.hosts, hosts) {
-			return errorf(ErrConflict, "hold %q already holds %v; release it first", id, h.hosts)
-		}
-		return h.renew(lease)
-	}
-	var lanes []*lane
-	for _, host := range hosts {
-		if _, routed := c.table.Routes[host]; !routed {
-			return errorf(ErrNotFound, "hold %q: no route for host %q", id, host)
-		}
-		if other := c.holderOf(host); other != "" {
-			return errorf(ErrConflict, "hold %q: host %s is already held by %q", id, host, other)
-		}
-		lanes = append(lanes, c.lanes[host])
-	}
-	c.holds[id] = newHold(id, hosts, lanes, lease, &c.room, &c.tasks)
-	return nil
-}
-
-func validateHold(id string, hosts []string, lease time.Duration) error {
-	if err := validateName(id); err != nil {
-		return err
-	}
-	if len(hosts) == 0 || len(hosts) > maxHosts {
-		return errorf(ErrInvalid, "hold %q names %d hosts; name 1 to %d", id, len(hosts), maxHosts)
-	}
-	if lease <= 0 || lease > maxLease {
-		return errorf(ErrInvalid, "hold %q: lease %s; it is above 0 and at most %s", id, lease, maxLease)
-	}
-	return nil
-}
-
-func (c *control) holderOf(host string) string {
-	for id, h := range c.holds {
-		if slices.Contains(h.hosts, host) && h.status().Active {
-			return id
-		}
-	}
-	return ""
-}
-
-// Release ends a hold and forgets it; its requests go, oldest first, where the
-// table points now.
-func (c *control) Release(id string) (Held, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	h := c.holds[id]
-	if h == nil {
-		return Held{}, errorf(ErrNotFound, "no hold %q", id)
-	}
-	delete(c.holds, id)
-	return h.end(false, releasing), nil
-}
-
-func (c *control) hold(id string) (*hold, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	h := c.holds[id]
-	if h == nil {
-		return nil, errorf(ErrNotFound, "no hold %q", id)
-	}
-	return h, nil
-}
-
-// Drained waits until nothing that passed the gate before the hold is in flight
-// on its hosts. Upgraded connections get grace and are closed then. It fails
-// when the hold ends first.
-func (c *control) Drained(ctx context.Context, id string, grace time.Duration) error {
-	h, err := c.hold(id)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	ended := make(chan struct{})
-	stop := make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case <-h.over:
-			cancel(errorf(ErrExpired, "hold %q ended before it was drained", id))
-		case <-stop:
-		}
-	}()
-	defer func() { close(stop); <-ended }()
-	if err := c.predecessorGone(ctx); err != nil {
-		return err
-	}
-	defer c.tunnels.closeAfter(grace, func(t *tunnel) bool { return slices.Contains(h.lanes, t.lane) })()
-	for _, l := range h.lanes {
-		if err := l.inflight.wait(ctx); err != nil {
-			return err
-		}
-	}
-	if !h.status().Active {
-		return errorf(ErrExpired, "hold %q ended before it was drained", id)
-	}
-	return nil
-}
-
-func (c *control) predecessorGone(ctx context.Context) error {
-	if c.predecessor == nil {
-		return nil
-	}
-	select {
-	case <-c.predecessor:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // Idle waits until a release of a pool, at weight 0, has nothing in flight.

@@ -39,6 +39,7 @@ type hold struct {
 	phase    phase
 	deadline time.Time
 	timer    *time.Timer
+	expiry   map[string]string // host -> pool: where requests go when the lease ends by itself
 	held     Held
 	departed int64
 }
@@ -74,17 +75,19 @@ func (r *room) enter(n int64) bool {
 
 func (r *room) leave(n int64) { r.used.Add(-n) }
 
-// newHold closes the gate of the lanes.
-func newHold(id string, hosts []string, lanes []*lane, lease time.Duration, room *room, tasks *sync.WaitGroup) *hold {
-	now := time.Now()
-	h := &hold{id: id, hosts: hosts, lanes: lanes, began: now, deadline: now.Add(lease), room: room, over: make(chan struct{}), tasks: tasks}
+func newHold(id string, hosts []string, lanes []*lane, room *room, tasks *sync.WaitGroup) *hold {
+	return &hold{id: id, hosts: hosts, lanes: lanes, began: time.Now(), room: room, over: make(chan struct{}), tasks: tasks}
+}
+
+// begin closes the gate of the lanes. expire is called when the lease may be over.
+func (h *hold) begin(lease time.Duration, expiry map[string]string, expire func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, l := range lanes { // before the lease can end: its end takes the hold off the lanes
+	h.deadline, h.expiry = h.began.Add(lease), expiry
+	for _, l := range h.lanes { // before the lease can end: its end takes the hold off the lanes
 		l.hold.Store(h)
 	}
-	h.timer = time.AfterFunc(lease, h.expire)
-	return h
+	h.timer = time.AfterFunc(lease, expire)
 }
 
 // wait returns nil when the request may look at the gate again.
@@ -146,26 +149,44 @@ func (h *hold) depart(place *list.Element, w *waiter) {
 
 // renew moves the end of the lease. It fails once the hold has ended: its
 // requests have passed, nobody may believe they still wait.
-func (h *hold) renew(lease time.Duration) error {
+func (h *hold) renew(lease time.Duration, expiry map[string]string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.phase != holding {
 		return errorf(ErrExpired, "hold %q ended after %s; release it and hold anew", h.id, h.held.Total)
 	}
-	h.deadline = time.Now().Add(lease)
+	h.deadline, h.expiry = time.Now().Add(lease), expiry
 	h.timer.Reset(lease)
 	return nil
 }
 
-func (h *hold) expire() {
+// due says whether the lease is over, and where the requests are to go then.
+func (h *hold) due() (expiry map[string]string, over bool) {
 	h.mu.Lock()
-	if left := time.Until(h.deadline); h.phase == holding && left > 0 { // renewed while the timer fired
-		h.timer.Reset(left)
-		h.mu.Unlock()
-		return
+	defer h.mu.Unlock()
+	if h.phase != holding {
+		return nil, false
 	}
-	h.mu.Unlock()
-	h.end(true, releasing)
+	if left := time.Until(h.deadline); left > 0 { // renewed while the timer fired
+		h.timer.Reset(left)
+		return nil, false
+	}
+	return h.expiry, true
+}
+
+// fallsBackTo says whether requests may still go to a pool at the end of the lease.
+func (h *hold) fallsBackTo(pool string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.phase != holding {
+		return false
+	}
+	for _, p := range h.expiry {
+		if p == pool {
+			return true
+		}
+	}
+	return false
 }
 
 // end lets the requests go, oldest first, or refuses them all (aborted). The
@@ -228,7 +249,7 @@ func (h *hold) letGo(n int) (empty bool) {
 func (h *hold) status() HoldStatus {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := HoldStatus{ID: h.id, Hosts: h.hosts, Held: h.held, Departed: h.departed, Active: h.phase == holding}
+	s := HoldStatus{ID: h.id, Hosts: h.hosts, Held: h.held, Departed: h.departed, Active: h.phase == holding, ExpireRoutes: h.expiry}
 	if s.Active {
 		s.Waiting = int64(h.queue.Len())
 		s.Held.Total = time.Since(h.began)

@@ -16,7 +16,7 @@ import (
 
 func (r *running) hold(id string, lease time.Duration) {
 	r.t.Helper()
-	if err := r.control.Hold(id, []string{host}, lease); err != nil {
+	if err := r.control.Hold(id, HoldRequest{Hosts: []string{host}, LeaseMS: lease.Milliseconds()}); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -123,7 +123,7 @@ func TestLeaseExpiryLetsEverybodyGo(t *testing.T) {
 	for range 20 {
 		(<-got).want(t, 200, "served")
 	}
-	if err := r.control.Hold("h", []string{host}, time.Minute); !errors.Is(err, ErrExpired) {
+	if err := r.control.Hold("h", HoldRequest{Hosts: []string{host}, LeaseMS: time.Minute.Milliseconds()}); !errors.Is(err, ErrExpired) {
 		t.Errorf("an expired hold was renewed: %v", err)
 	}
 	if err := r.control.Drained(deadline(t, time.Second), "h", 0); !errors.Is(err, ErrExpired) {
@@ -145,7 +145,7 @@ func TestAVeryShortLease(t *testing.T) {
 	b := newBackend(t, says("served"))
 	r := serving(t, one(b.endpoint("a", 1)))
 	for range 200 {
-		if err := r.control.Hold("h", []string{host}, time.Nanosecond); err != nil {
+		if err := r.control.Hold("h", HoldRequest{Hosts: []string{host}, LeaseMS: 1}); err != nil {
 			t.Fatal(err)
 		}
 		r.do("GET", "/", "").want(t, 200, "served")
@@ -252,7 +252,8 @@ func TestReleaseIsInOrderOfArrival(t *testing.T) {
 	var room = room{size: 1e6}
 	var tasks sync.WaitGroup
 	l := &lane{}
-	h := newHold("h", nil, []*lane{l}, time.Minute, &room, &tasks)
+	h := newHold("h", nil, []*lane{l}, &room, &tasks)
+	h.begin(time.Minute, nil, nil)
 	const n = 3*releaseBatch + 7
 	var waiters []*waiter
 	for range n {
@@ -370,7 +371,7 @@ func TestHoldOnHold(t *testing.T) {
 	b := newBackend(t, says("served"))
 	r := serving(t, one(b.endpoint("a", 1)))
 	r.hold("first", time.Minute)
-	if err := r.control.Hold("second", []string{host}, time.Minute); !errors.Is(err, ErrConflict) {
+	if err := r.control.Hold("second", HoldRequest{Hosts: []string{host}, LeaseMS: time.Minute.Milliseconds()}); !errors.Is(err, ErrConflict) {
 		t.Errorf("two holds on a host: %v", err)
 	}
 	got := make(chan result, 1)
@@ -401,7 +402,7 @@ func TestHoldRefusals(t *testing.T) {
 		"bad id":       {"h h", []string{host}, time.Second, ErrInvalid},
 		"one unrouted": {"h", []string{host, "nobody.example"}, time.Second, ErrNotFound},
 	} {
-		if err := r.control.Hold(c.id, c.hosts, c.lease); !errors.Is(err, c.want) {
+		if err := r.control.Hold(c.id, HoldRequest{Hosts: c.hosts, LeaseMS: c.lease.Milliseconds()}); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}

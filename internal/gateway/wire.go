@@ -18,6 +18,9 @@ type (
 	HoldRequest struct {
 		Hosts   []string `json:"hosts"`
 		LeaseMS int64    `json:"lease_ms"`
+		// ExpireRoutes is where the held requests go (host to pool) when the lease
+		// ends by itself; a host that is not named keeps its route.
+		ExpireRoutes map[string]string `json:"expire_routes,omitempty"`
 	}
 
 	// HoldStatus is a hold as observed.
@@ -30,6 +33,8 @@ type (
 		InFlight  int64         `json:"in_flight"` // requests that passed before, or pass now
 		LeaseLeft time.Duration `json:"lease_left"`
 		Held      Held          `json:"held"`
+
+		ExpireRoutes map[string]string `json:"expire_routes,omitempty"`
 	}
 
 	// Stats is what the gateway sees.
@@ -56,6 +61,8 @@ type (
 		Error string `json:"error"`
 	}
 )
+
+func (r HoldRequest) lease() time.Duration { return time.Duration(r.LeaseMS) * time.Millisecond }
 
 // decodeStrict reads one JSON object and nothing else: no unknown fields, no
 // null in its place, nothing after it.

@@ -83,10 +83,11 @@ func (c *Client) Table(ctx context.Context) (gateway.Table, error) {
 	return t, c.call(ctx, http.MethodGet, "/table", nil, &t)
 }
 
-// Hold makes new requests for hosts wait until Release, or until lease is over.
-// The same id again renews the lease; ErrExpired when it had ended already.
-func (c *Client) Hold(ctx context.Context, id string, hosts []string, lease time.Duration) error {
-	return c.call(ctx, http.MethodPut, "/holds/"+escape(id), gateway.HoldRequest{Hosts: hosts, LeaseMS: lease.Milliseconds()}, nil)
+// Hold makes new requests for hosts wait until Release, or until the lease is
+// over, when they go where the request says for this case. The same id again
+// renews the lease; ErrExpired when it had ended already.
+func (c *Client) Hold(ctx context.Context, id string, req gateway.HoldRequest) error {
+	return c.call(ctx, http.MethodPut, "/holds/"+escape(id), req, nil)
 }
 
 // HoldStatus observes a hold.

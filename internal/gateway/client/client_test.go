@@ -77,8 +77,8 @@ func TestEveryCall(t *testing.T) {
 	if table.Routes["till.example"].Pool != "production/till" || table.Version != 2 {
 		t.Errorf("table %+v", table)
 	}
-	must(c.Hold(ctx, "m/1", []string{"till.example"}, time.Minute))
-	must(c.Hold(ctx, "m/1", []string{"till.example"}, time.Minute))
+	must(c.Hold(ctx, "m/1", gateway.HoldRequest{Hosts: []string{"till.example"}, LeaseMS: time.Minute.Milliseconds()}))
+	must(c.Hold(ctx, "m/1", gateway.HoldRequest{Hosts: []string{"till.example"}, LeaseMS: time.Minute.Milliseconds()}))
 	must(c.Drained(ctx, "m/1"))
 	answered := make(chan error, 1)
 	go func() {
@@ -119,7 +119,7 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.SetRoutes(ctx, map[string]string{"h": "p"})
-	c.Hold(ctx, "short", []string{"h"}, time.Millisecond)
+	c.Hold(ctx, "short", gateway.HoldRequest{Hosts: []string{"h"}, LeaseMS: time.Millisecond.Milliseconds()})
 	for s, err := c.HoldStatus(ctx, "short"); s.Active; s, err = c.HoldStatus(ctx, "short") {
 		if err != nil {
 			t.Fatal(err)
@@ -130,7 +130,7 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 	for what, is := range map[string]struct{ got, want error }{
 		"release": {release, gateway.ErrNotFound},
 		"traffic": {traffic, gateway.ErrNotFound},
-		"expired": {c.Hold(ctx, "short", []string{"h"}, time.Second), gateway.ErrExpired},
+		"expired": {c.Hold(ctx, "short", gateway.HoldRequest{Hosts: []string{"h"}, LeaseMS: time.Second.Milliseconds()}), gateway.ErrExpired},
 		"drained": {c.Drained(ctx, "short"), gateway.ErrExpired},
 		"in use":  {c.DeletePool(ctx, "p"), gateway.ErrConflict},
 		"weight":  {c.WaitIdle(ctx, "p", 1), gateway.ErrConflict},
@@ -195,7 +195,7 @@ func BenchmarkCalls(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		began := time.Now()
 		for _, err := range []error{
-			c.Hold(ctx, "m", []string{"till.example"}, time.Minute),
+			c.Hold(ctx, "m", gateway.HoldRequest{Hosts: []string{"till.example"}, LeaseMS: time.Minute.Milliseconds()}),
 			c.Drained(ctx, "m"),
 			c.SetRoutes(ctx, map[string]string{"till.example": []string{"production/till", "source/till"}[i%2]}),
 		} {
