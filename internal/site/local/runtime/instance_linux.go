@@ -30,10 +30,11 @@ type Instance struct {
 	exit string // valid once done is closed
 }
 
-// Start starts an instance and returns when its program runs. attach is called
-// in between, with the pid of the waiting shim, to connect its network. group
-// is the file descriptor of the control group to start in, or -1.
-func Start(ctx context.Context, spec Spec, attach func(pid int) error) (*Instance, error) {
+// Start starts an instance and returns when its program runs. shim is the file of
+// this program that it begins as: where an instance reaches it, as /proc/self/exe,
+// it must not be able to change it, so its mount is read-only. attach is called in
+// between, with the pid of the waiting shim, to connect its network.
+func Start(ctx context.Context, shim string, spec Spec, attach func(pid int) error) (*Instance, error) {
 	spec.fill()
 	if len(spec.Command) == 0 {
 		return nil, fmt.Errorf("%w: %s has no command: give its image an entrypoint", ErrStart, spec.ID)
@@ -46,7 +47,7 @@ func Start(ctx context.Context, spec Spec, attach func(pid int) error) (*Instanc
 	if spec.Plain {
 		err = i.startPlain()
 	} else {
-		err = i.startContained(ctx, attach)
+		err = i.startContained(ctx, shim, attach)
 	}
 	if err != nil {
 		log.Close()
@@ -79,7 +80,7 @@ func executable(path string) bool {
 }
 
 // startContained clones the shim into new namespaces and feeds it.
-func (i *Instance) startContained(ctx context.Context, attach func(pid int) error) error {
+func (i *Instance) startContained(ctx context.Context, shim string, attach func(pid int) error) error {
 	trees, err := openTrees(i.spec)
 	defer closeAll(trees)
 	if err != nil {
@@ -97,7 +98,7 @@ func (i *Instance) startContained(ctx context.Context, attach func(pid int) erro
 	}
 	defer failR.Close()
 
-	i.cmd = exec.Command("/proc/self/exe", ShimName)
+	i.cmd = exec.Command(shim, ShimName)
 	i.cmd.Args[0] = "godwit"
 	i.cmd.Env = []string{}
 	i.cmd.Stdout, i.cmd.Stderr = i.log, i.log

@@ -9,43 +9,116 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// landlock lets the calling thread, and all that comes of it, write nothing but
-// what is below the given places and the devices. Mounts are read-only anyway;
-// this takes /proc away too, through which a program could change how it is
-// treated: leave the queue of those who go first when memory runs out. A kernel
-// without Landlock has only the rest of the walls.
+// What Landlock tells apart, by what a program needs it for. All of it is denied
+// but where a rule allows it.
+const (
+	// use is what every place of the own root allows. What is reached past it,
+	// through a descriptor or a link of /proc, can be neither read nor executed.
+	use = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
+	// fill is to write and truncate files that are there.
+	fill = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
+	// arrange is to make, move and remove files; REFER moves between directories.
+	arrange = unix.LANDLOCK_ACCESS_FS_REMOVE_DIR | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE | unix.LANDLOCK_ACCESS_FS_MAKE_DIR |
+		unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_MAKE_SOCK | unix.LANDLOCK_ACCESS_FS_MAKE_FIFO |
+		unix.LANDLOCK_ACCESS_FS_MAKE_SYM | unix.LANDLOCK_ACCESS_FS_REFER
+	// never: device files, and what only their drivers know.
+	never = unix.LANDLOCK_ACCESS_FS_MAKE_CHAR | unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
+)
+
+// landlockSince are the versions of Landlock in which a right came; the others
+// are of the first.
+var landlockSince = map[uint64]int{
+	unix.LANDLOCK_ACCESS_FS_REFER: 2, unix.LANDLOCK_ACCESS_FS_TRUNCATE: 3, unix.LANDLOCK_ACCESS_FS_IOCTL_DEV: 5,
+}
+
+// landlockScoped is the version from which signals and abstract sockets stay inside.
+const landlockScoped = 6
+
+// landlock lets the calling thread, and all that comes of it, use nothing but its
+// own root and change nothing but what is below the given places. Mounts are
+// read-only anyway; this takes /proc away too, through which a program could
+// change how it is treated: leave the queue of those who go first when memory
+// runs out. A kernel without Landlock has only the rest of the walls, an older
+// one those rights that it knows.
 func landlock(writable []string) error {
-	attr := unix.LandlockRulesetAttr{Handled_access_fs: unix.LANDLOCK_ACCESS_FS_WRITE_FILE}
-	// Its first field is all of it in the oldest version, which knows no other.
-	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr.Handled_access_fs), 0)
+	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno == unix.ENOSYS || errno == unix.EOPNOTSUPP {
 		return nil
 	}
 	if errno != 0 {
 		return fmt.Errorf("landlock: %w", errno)
 	}
-	defer unix.Close(int(fd))
+	known := landlockKnown(int(version))
+	ruleset, err := landlockRuleset(int(version), known)
+	if err != nil {
+		return fmt.Errorf("landlock: %w", err)
+	}
+	defer unix.Close(int(ruleset))
+	rules := []landlockRule{{"/", use}, {"/dev", fill}}
 	for _, path := range writable {
-		if err := landlockAllow(fd, path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("landlock: %s: %w", path, err)
+		rules = append(rules, landlockRule{path, fill | arrange})
+	}
+	for _, r := range rules {
+		if err := landlockAllow(ruleset, r.path, r.rights&known); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("landlock: %s: %w", r.path, err)
 		}
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no_new_privs: %w", err)
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0, 0); errno != 0 {
 		return fmt.Errorf("landlock: %w", errno)
 	}
 	return nil
 }
 
-func landlockAllow(ruleset uintptr, path string) error {
+type landlockRule struct {
+	path   string
+	rights uint64
+}
+
+// landlockKnown are the rights that a version tells apart.
+func landlockKnown(version int) uint64 {
+	known := uint64(use | fill | arrange | never)
+	for right, since := range landlockSince {
+		if version < since {
+			known &^= right
+		}
+	}
+	return known
+}
+
+func landlockRuleset(version int, known uint64) (uintptr, error) {
+	attr := unix.LandlockRulesetAttr{Handled_access_fs: known}
+	size := unsafe.Sizeof(attr.Handled_access_fs) // all of it in the oldest version
+	if version >= landlockScoped {
+		attr.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
+		size = unsafe.Offsetof(attr.Scoped) + unsafe.Sizeof(attr.Scoped)
+	}
+	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return fd, nil
+}
+
+// landlockFile are the rights that can be allowed for what is no directory.
+const landlockFile = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | fill | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
+
+func landlockAllow(ruleset uintptr, path string, rights uint64) error {
 	place, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(place)
-	rule := unix.LandlockPathBeneathAttr{Allowed_access: unix.LANDLOCK_ACCESS_FS_WRITE_FILE, Parent_fd: int32(place)}
+	var s unix.Stat_t
+	if err := unix.Fstat(place, &s); err != nil {
+		return err
+	}
+	if s.Mode&unix.S_IFMT != unix.S_IFDIR {
+		rights &= landlockFile
+	}
+	rule := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(place)}
 	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, ruleset, unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
 	if errno != 0 {
 		return errno

@@ -64,7 +64,7 @@ func become(fail *os.File) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Chdir(s.WorkDir); err != nil {
+	if err := enter(s.WorkDir); err != nil {
 		return fmt.Errorf("working directory: %w", err)
 	}
 	if err := limitResources(s); err != nil {
@@ -92,15 +92,28 @@ func become(fail *os.File) error {
 	return fmt.Errorf(": run %s: %w", program, err)
 }
 
-// writable are the places that a program may write to, and the devices.
+// writable are the places below which a program may make and change files.
 func (s Spec) writable() []string {
-	places := []string{"/tmp", "/run", "/dev"}
+	places := []string{"/tmp", "/run", "/dev/shm"}
 	for _, b := range s.Binds {
 		if b.Writable {
 			places = append(places, b.Target)
 		}
 	}
 	return places
+}
+
+// enter makes a directory the working directory, unless it lies outside the own
+// root: links in /proc lead to what the shim still has open.
+func enter(dir string) error {
+	if err := os.Chdir(dir); err != nil {
+		return err
+	}
+	at := make([]byte, unix.PathMax)
+	if n, err := unix.Getcwd(at); err != nil || n == 0 || at[0] != '/' {
+		return errors.Join(err, fmt.Errorf("%s leads out of the image", dir))
+	}
+	return nil
 }
 
 // find looks the program up inside, along the PATH of its own environment.

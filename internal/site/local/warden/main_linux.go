@@ -37,6 +37,9 @@ type settings struct {
 
 // Main is a warden's whole life. It returns when the warden was told to end.
 func Main() int {
+	// What it makes has the mode it says, whatever the mask of who started it:
+	// instances have ids of their own and must be able to walk to their shim.
+	unix.Umask(0o022)
 	unix.CloseRange(readyFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	ready := os.NewFile(readyFD, "ready")
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -214,7 +217,7 @@ func (w *warden) put(ctx context.Context, i Instance) error {
 		}
 	}
 	i.Spec.Plain, i.Spec.Router, i.Spec.LogFile = w.Plain, w.Router, LogFile(w.Dir, i.Spec.ID)
-	k := newKeeper(i, w.links, w.refresh)
+	k := newKeeper(i, w.Program, w.links, w.refresh)
 	kctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	k.stop = stop
 	w.keepers[i.Spec.ID] = k

@@ -67,6 +67,9 @@ func Start(ctx context.Context, c Config) error {
 	}
 	defer dir.Close()
 	defer lock.Close()
+	if c.Program, err = program(c, dir); err != nil {
+		return err
+	}
 	readyR, readyW, err := os.Pipe()
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ type keeper struct {
 	Instance
 	changed func() // readiness or running changed
 	links   links
+	program string // that instances are started with
 
 	stop context.CancelFunc
 	done chan struct{}
@@ -31,8 +32,8 @@ type keeper struct {
 	run    *runtime.Instance
 }
 
-func newKeeper(i Instance, l links, changed func()) *keeper {
-	return &keeper{Instance: i, links: l, changed: changed, done: make(chan struct{}),
+func newKeeper(i Instance, program string, l links, changed func()) *keeper {
+	return &keeper{Instance: i, program: program, links: l, changed: changed, done: make(chan struct{}),
 		status: Status{ID: i.Spec.ID, Address: i.Spec.Address, Meta: i.Meta, Reason: "starting"}}
 }
 
@@ -89,7 +90,7 @@ func (k *keeper) start(ctx context.Context) (*runtime.Instance, error) {
 	if err := k.links.Disconnect(k.Spec.Address); err != nil {
 		return nil, err
 	}
-	return runtime.Start(ctx, k.Spec, func(pid int) error { return k.links.Connect(pid, k.Spec.Address) })
+	return runtime.Start(ctx, k.program, k.Spec, func(pid int) error { return k.links.Connect(pid, k.Spec.Address) })
 }
 
 func (k *keeper) ended(reason string) {

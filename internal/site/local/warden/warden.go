@@ -67,6 +67,9 @@ type Config struct {
 	// Data is one more directory, shown writable; "" for none.
 	Data  string `json:"data,omitempty"`
 	Plain bool   `json:"plain,omitempty"` // without isolation
+	// Program is the file that instances are started with, shown read-only; set
+	// by Start.
+	Program string `json:"program,omitempty"`
 }
 
 // Sockets of the warden with state directory dir: what Client talks to, the
@@ -89,6 +92,9 @@ func (c Config) trees() []tree {
 	}
 	for _, path := range c.Trees {
 		all = append(all, tree{path, false})
+	}
+	if c.Program != "" {
+		all = append(all, tree{c.Program, false})
 	}
 	return all
 }

@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == starterName {
 		os.Exit(starter())
 	}
+	if len(os.Args) > 2 && os.Args[1] == runName {
+		os.Exit(run(os.Args[2:]))
+	}
 	os.Exit(withGuest(m))
 }
 
@@ -47,6 +50,7 @@ func withGuest(m *testing.M) int {
 	os.Chmod(dir, 0o755)
 	guest = filepath.Join(dir, "rootfs")
 	os.MkdirAll(guest+"/etc/ssl", 0o755)
+	os.WriteFile(guest+"/script", []byte("#!/proc/self/exe "+runName+"\n"), 0o755)
 	build := exec.Command("go", "build", "-o", guest+"/guest", "../testdata/guest")
 	if prebuilt := os.Getenv("GODWIT_TEST_GUEST"); prebuilt != "" {
 		build = exec.Command("cp", prebuilt, guest+"/guest")

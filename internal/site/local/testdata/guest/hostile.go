@@ -30,6 +30,7 @@ func hostile() []string {
 	writable(report)
 	mounts(report)
 	descriptors(report)
+	scratch(report)
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("0"), 0); err == nil {
 		report("it is not among the first to go when memory runs out")
 	}
@@ -169,6 +170,39 @@ func mounts(report func(string, ...any)) {
 		if !strings.Contains(options, ",nosuid,") || !strings.Contains(options, ",nodev,") {
 			report("mount %s is %s", at, options)
 		}
+	}
+}
+
+// scratch does what every program may: its walls are not to be in its own way.
+func scratch(report func(string, ...any)) {
+	try := func(what string, err error) {
+		if err != nil {
+			report("%s is not possible: %v", what, err)
+		}
+	}
+	for _, dir := range []string{"/tmp", "/run", "/dev/shm"} {
+		for _, sub := range []string{"a", "b"} {
+			try("making a directory", os.Mkdir(filepath.Join(dir, sub), 0o700))
+		}
+		from, to := filepath.Join(dir, "a", "file"), filepath.Join(dir, "b", "file")
+		try("writing", os.WriteFile(from, []byte("text"), 0o600))
+		try("moving to another directory", os.Rename(from, to))
+		try("linking", os.Link(to, from))
+		try("linking by name", os.Symlink(to, from+"2"))
+		try("truncating", os.Truncate(to, 1))
+		ln, err := net.Listen("unix", filepath.Join(dir, "a", "socket"))
+		try("listening", err)
+		if err == nil {
+			ln.Close()
+		}
+		for _, sub := range []string{"a", "b"} {
+			try("removing", os.RemoveAll(filepath.Join(dir, sub)))
+		}
+	}
+	f, err := os.OpenFile("/dev/null", os.O_WRONLY|os.O_TRUNC, 0)
+	try("writing to /dev/null", err)
+	if err == nil {
+		f.Close()
 	}
 }
 
