@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"godwit/internal/report"
+	"godwit/internal/stand"
 )
 
 // Options of a demo.
@@ -39,8 +40,8 @@ type demo struct {
 	Options
 	dir     string
 	bistro  string
-	godwit  *program
-	source  *datacenter
+	godwit  *stand.Program
+	source  *stand.Datacenter
 	load    *load
 	images  map[string]string // OCI layouts of later versions of till, by version
 	gateway string
@@ -91,26 +92,26 @@ func (d *demo) prepare(ctx context.Context) error {
 	}
 	d.Note("compiling the restaurant's services, three versions of till")
 	programs := filepath.Join(d.dir, "programs")
-	if err := buildPrograms(ctx, d.bistro, programs); err != nil {
+	if err := stand.BuildPrograms(ctx, d.bistro, programs); err != nil {
 		return err
 	}
-	if d.images, err = buildVersions(ctx, d.bistro, filepath.Join(d.dir, "versions")); err != nil {
+	if d.images, err = stand.BuildVersions(ctx, d.bistro, filepath.Join(d.dir, "versions")); err != nil {
 		return err
 	}
 	d.Note("starting the data centre: one Postgres, three plain processes")
-	if d.source, err = startDatacenter(ctx, filepath.Join(d.dir, "datacenter"), d.bistro, programs); err != nil {
+	if d.source, err = stand.StartDatacenter(ctx, filepath.Join(d.dir, "datacenter"), d.bistro, programs); err != nil {
 		return err
 	}
-	if d.gateway, err = freeAddress(); err != nil {
+	if d.gateway, err = stand.FreeAddress(); err != nil {
 		return err
 	}
-	d.godwit = &program{path: self, state: filepath.Join(d.dir, "state"), env: d.source.environment(), progress: d.Progress}
+	d.godwit = &stand.Program{Path: self, State: filepath.Join(d.dir, "state"), Env: d.source.Environment(), Progress: d.Progress}
 	d.Note("godwit up")
 	up := []string{"up", "--listen", d.gateway, d.bistro}
 	if d.Isolation != "" {
 		up = append(up, "--isolation", d.Isolation)
 	}
-	return d.godwit.must(ctx, nil, up...)
+	return d.godwit.Must(ctx, nil, up...)
 }
 
 func (d *demo) self() (string, error) {
@@ -130,10 +131,10 @@ func (d *demo) end() error {
 		d.load.stop()
 	}
 	if d.godwit != nil {
-		errs = append(errs, d.godwit.must(ctx, nil, "down", "--approve"))
+		errs = append(errs, d.godwit.Must(ctx, nil, "down", "--approve"))
 	}
 	if d.source != nil {
-		errs = append(errs, d.source.stop(ctx))
+		errs = append(errs, d.source.Stop(ctx))
 	}
 	err := errors.Join(errs...)
 	if d.Keep || err != nil || d.report.Verdict == report.Failed {

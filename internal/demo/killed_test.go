@@ -26,6 +26,7 @@ import (
 	"godwit/internal/site/local"
 	"godwit/internal/site/local/postgres"
 	"godwit/internal/site/local/warden"
+	"godwit/internal/stand"
 )
 
 // TestKilledEngine kills the engine with SIGKILL in the middle of a sync, and
@@ -120,7 +121,7 @@ func up(t *testing.T, rate string) *running {
 	d.must(t, err)
 	inst, err := postgres.Find(ctx)
 	d.must(t, err)
-	site, err := local.New(local.Config{StateDir: filepath.Join(d.godwit.state, "env"), Postgres: inst})
+	site, err := local.New(local.Config{StateDir: filepath.Join(d.godwit.State, "env"), Postgres: inst})
 	d.must(t, err)
 	return &running{demo: d, site: site}
 }
@@ -135,7 +136,7 @@ func (d *demo) must(t *testing.T, err error) {
 // do runs a command that must succeed.
 func (r *running) do(t *testing.T, args ...string) {
 	t.Helper()
-	r.must(t, r.godwit.must(t.Context(), nil, args...))
+	r.must(t, r.godwit.Must(t.Context(), nil, args...))
 }
 
 // killAt runs a command and kills the engine when its progress shows a text. It
@@ -148,7 +149,7 @@ func (r *running) killAt(t *testing.T, text string, args ...string) string {
 	watch := &watcher{text: text, seen: func() {
 		once.Do(func() { killed = syscall.Kill(pid, syscall.SIGKILL) == nil })
 	}}
-	cmd := r.godwit.command(t.Context(), args...)
+	cmd := r.godwit.Command(t.Context(), args...)
 	cmd.Stderr = watch
 	err := cmd.Run()
 	if !killed {
@@ -161,7 +162,7 @@ func (r *running) killAt(t *testing.T, text string, args ...string) string {
 func (r *running) enginePid(t *testing.T) int {
 	t.Helper()
 	r.do(t, "status") // starts an engine when there is none
-	b, err := os.ReadFile(filepath.Join(r.godwit.state, "engine.db.lock"))
+	b, err := os.ReadFile(filepath.Join(r.godwit.State, "engine.db.lock"))
 	r.must(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	r.must(t, err)
@@ -172,7 +173,7 @@ func (r *running) enginePid(t *testing.T) int {
 func (r *running) status(t *testing.T) api.Migration {
 	t.Helper()
 	var m api.Migration
-	r.must(t, r.godwit.must(t.Context(), &m, "migrate", "status"))
+	r.must(t, r.godwit.Must(t.Context(), &m, "migrate", "status"))
 	return m
 }
 
@@ -185,11 +186,11 @@ func (r *running) settled(t *testing.T, want string) {
 		t.Errorf("the %s holds the truth, want the %s (phase %s)", m.Truth, want, m.Phase)
 	}
 	var s api.Status
-	r.must(t, r.godwit.must(t.Context(), &s, "status"))
+	r.must(t, r.godwit.Must(t.Context(), &s, "status"))
 	if len(s.Unfinished) > 0 {
 		t.Errorf("unfinished: %v", s.Unfinished)
 	}
-	for _, database := range databases {
+	for _, database := range stand.Databases {
 		source, target := r.sourceTakes(t, database), r.targetTakes(t, database)
 		if source == target || source != (m.Truth == "source") {
 			t.Errorf("database %s: source takes writes: %v, target: %v; truth is the %s", database, source, target, m.Truth)
@@ -201,12 +202,12 @@ func (r *running) settled(t *testing.T, want string) {
 // has brought it back.
 func (r *running) killWarden(t *testing.T) {
 	t.Helper()
-	pid, err := warden.Pid(filepath.Join(r.godwit.state, "env", "w", environment))
+	pid, err := warden.Pid(filepath.Join(r.godwit.State, "env", "w", environment))
 	r.must(t, err)
 	r.must(t, syscall.Kill(pid, syscall.SIGKILL))
 	_, err = backoff.Retry(t.Context(), func() (struct{}, error) {
 		var s api.Status
-		if err := r.godwit.must(t.Context(), &s, "status"); err != nil {
+		if err := r.godwit.Must(t.Context(), &s, "status"); err != nil {
 			return struct{}{}, err
 		}
 		for _, e := range s.Environments {
@@ -238,7 +239,7 @@ func (r *running) there(t *testing.T) {
 
 func (r *running) sourceTakes(t *testing.T, database string) bool {
 	t.Helper()
-	config, err := pgx.ParseConfig(r.source.server.URL(database))
+	config, err := pgx.ParseConfig(r.source.Server.URL(database))
 	r.must(t, err)
 	return takesWrites(t, config)
 }

@@ -26,7 +26,7 @@ type load struct {
 
 func startLoad(ctx context.Context, d *demo) (*load, error) {
 	l := &load{ended: make(chan struct{})}
-	l.cmd = d.godwit.command(ctx, "probe", "tills", "--dir", d.bistro, "--target", "http://"+d.gateway,
+	l.cmd = d.godwit.Command(ctx, "probe", "tills", "--dir", d.bistro, "--target", "http://"+d.gateway,
 		"--rate", strconv.FormatFloat(d.Rate, 'f', -1, 64), "--duration", "0", "--ledger", filepath.Join(d.dir, "ledger.jsonl"), "--quiet")
 	l.cmd.Stdout = &l.stdout
 	if err := l.cmd.Start(); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/report"
+	"godwit/internal/stand"
 	"godwit/internal/version"
 )
 
@@ -95,7 +96,7 @@ func (d *demo) waitUntil(ctx context.Context, t time.Time) error {
 
 func (d *demo) check(ctx context.Context) error {
 	var checks api.Checks
-	exit, err := d.godwit.run(ctx, &checks, "migrate", "check", migration)
+	exit, err := d.godwit.Run(ctx, &checks, "migrate", "check", migration)
 	if err == nil && exit != 0 {
 		err = fmt.Errorf("findings: %v", checks.Findings)
 	}
@@ -103,7 +104,7 @@ func (d *demo) check(ctx context.Context) error {
 }
 
 func (d *demo) sync(ctx context.Context) error {
-	return d.godwit.must(ctx, nil, "migrate", "sync", migration)
+	return d.godwit.Must(ctx, nil, "migrate", "sync", migration)
 }
 
 func (d *demo) cutover(ctx context.Context) (err error) {
@@ -119,7 +120,7 @@ func (d *demo) rollback(ctx context.Context) (err error) {
 // turn moves the truth and reports how long that took.
 func (d *demo) turn(ctx context.Context, command string) (*report.Move, error) {
 	var s api.SwitchReport
-	exit, err := d.godwit.run(ctx, &s, "migrate", command, migration)
+	exit, err := d.godwit.Run(ctx, &s, "migrate", command, migration)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +133,7 @@ func (d *demo) turn(ctx context.Context, command string) (*report.Move, error) {
 	d.report.Requests.Held += s.Held
 	move := &report.Move{WritePauseMS: s.WritePauseMS}
 	var positions []string
-	for _, database := range databases {
+	for _, database := range stand.Databases {
 		if lsn, ok := s.LSN[database]; ok {
 			positions = append(positions, database+" "+lsn)
 		}
@@ -146,7 +147,7 @@ func (d *demo) turn(ctx context.Context, command string) (*report.Move, error) {
 
 func (d *demo) verify(ctx context.Context) error {
 	var v api.Verification
-	exit, err := d.godwit.run(ctx, &v, "migrate", "verify", migration)
+	exit, err := d.godwit.Run(ctx, &v, "migrate", "verify", migration)
 	if err == nil && (exit != 0 || !v.Equal) {
 		d.report.Problem(fmt.Sprintf("verify: both sides differ: %v", v.Differing))
 	}
@@ -156,7 +157,7 @@ func (d *demo) verify(ctx context.Context) error {
 // deploy rolls out a version of till; the broken one is to be refused.
 func (d *demo) deploy(ctx context.Context, to, expected string) error {
 	var rollouts []api.Rollout
-	_, err := d.godwit.run(ctx, &rollouts, "deploy", "till", "--env", environment, "--image", d.images[to])
+	_, err := d.godwit.Run(ctx, &rollouts, "deploy", "till", "--env", environment, "--image", d.images[to])
 	if err != nil {
 		return err
 	}
@@ -171,7 +172,7 @@ func (d *demo) deploy(ctx context.Context, to, expected string) error {
 
 func (d *demo) isolation(ctx context.Context) error {
 	var i api.Isolation
-	if _, err := d.godwit.run(ctx, &i, "isolation"); err != nil {
+	if _, err := d.godwit.Run(ctx, &i, "isolation"); err != nil {
 		return err
 	}
 	d.report.Isolation = &report.Isolation{Pairs: i.Pairs, Allowed: i.Allowed, Denied: i.Denied, Wrong: i.Wrong}

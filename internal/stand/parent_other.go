@@ -1,6 +1,6 @@
 //go:build !linux
 
-package demo
+package stand
 
 import "syscall"
 

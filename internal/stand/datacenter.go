@@ -1,4 +1,9 @@
-package demo
+// Package stand is what a move is tried on: the restaurant in its data centre
+// (real processes, one real Postgres), and godwit as a user runs it.
+//
+// Its nouns: a Datacenter, which ends with this process even when it is killed; a
+// Program, godwit with its state directory. The demo and the fault campaign import it.
+package stand
 
 import (
 	"context"
@@ -20,35 +25,35 @@ import (
 	"godwit/internal/site/local/postgres"
 )
 
-// databases of the restaurant: name and schema file; the role that owns it has its name.
-var databases = []string{"till", "menu"}
+// Databases of the restaurant: name and schema file; the role that owns it has its name.
+var Databases = []string{"till", "menu"}
 
 // services of the restaurant, and the database each works on.
 var services = []struct{ name, database string }{{"menu", "menu"}, {"till", "till"}, {"kitchen", "till"}}
 
 const serviceStart = 10 * time.Second
 
-// datacenter is where the restaurant runs before the move: plain processes on
+// Datacenter is where the restaurant runs before the move: plain processes on
 // one host, one Postgres; no environments, no gateway, no scaling.
-type datacenter struct {
+type Datacenter struct {
 	dir       string
-	server    *postgres.Server
+	Server    *postgres.Server
 	processes *processes
 	urls      map[string]string // of services
 	passwords map[string]string // of roles
 }
 
-// startDatacenter starts Postgres with the restaurant's schema and its services.
-func startDatacenter(ctx context.Context, dir, bistro, programs string) (*datacenter, error) {
-	d := &datacenter{dir: dir, urls: map[string]string{}, passwords: map[string]string{}, processes: newProcesses()}
+// StartDatacenter starts Postgres with the restaurant's schema and its services.
+func StartDatacenter(ctx context.Context, dir, bistro, programs string) (*Datacenter, error) {
+	d := &Datacenter{dir: dir, urls: map[string]string{}, passwords: map[string]string{}, processes: newProcesses()}
 	inst, err := postgres.Find(ctx)
 	if err != nil {
 		return d, err
 	}
-	if d.server, err = postgres.Start(ctx, inst, postgres.ServerOptions{Dir: filepath.Join(dir, "postgres"), AdminPassword: rand.Text()}); err != nil {
+	if d.Server, err = postgres.Start(ctx, inst, postgres.ServerOptions{Dir: filepath.Join(dir, "postgres"), AdminPassword: rand.Text()}); err != nil {
 		return d, fmt.Errorf("the data centre's Postgres: %w", err)
 	}
-	for _, name := range databases {
+	for _, name := range Databases {
 		if err := d.createDatabase(ctx, name, filepath.Join(bistro, "schema", name+".sql")); err != nil {
 			return d, fmt.Errorf("the data centre's database %s: %w", name, err)
 		}
@@ -62,7 +67,7 @@ func startDatacenter(ctx context.Context, dir, bistro, programs string) (*datace
 }
 
 // createDatabase makes a role, its database, and the schema in it.
-func (d *datacenter) createDatabase(ctx context.Context, name, schema string) error {
+func (d *Datacenter) createDatabase(ctx context.Context, name, schema string) error {
 	d.passwords[name] = rand.Text()
 	err := d.sql(ctx, "postgres", fmt.Sprintf("CREATE ROLE %[1]s LOGIN PASSWORD '%[2]s'", name, d.passwords[name]),
 		fmt.Sprintf("CREATE DATABASE %[1]s OWNER %[1]s", name))
@@ -76,8 +81,8 @@ func (d *datacenter) createDatabase(ctx context.Context, name, schema string) er
 	return d.sql(ctx, name, "ALTER SCHEMA public OWNER TO "+name, "SET ROLE "+name, string(ddl))
 }
 
-func (d *datacenter) sql(ctx context.Context, database string, statements ...string) error {
-	conn, err := pgx.Connect(ctx, d.server.URL(database))
+func (d *Datacenter) sql(ctx context.Context, database string, statements ...string) error {
+	conn, err := pgx.Connect(ctx, d.Server.URL(database))
 	if err != nil {
 		return err
 	}
@@ -91,13 +96,13 @@ func (d *datacenter) sql(ctx context.Context, database string, statements ...str
 }
 
 // startService starts one program and waits until it answers.
-func (d *datacenter) startService(ctx context.Context, name, database, program string) error {
-	address, err := freeAddress()
+func (d *Datacenter) startService(ctx context.Context, name, database, program string) error {
+	address, err := FreeAddress()
 	if err != nil {
 		return err
 	}
 	d.urls[name] = "http://" + address
-	app, err := url.Parse(d.server.URL(database))
+	app, err := url.Parse(d.Server.URL(database))
 	if err != nil {
 		return err
 	}
@@ -116,24 +121,24 @@ func (d *datacenter) startService(ctx context.Context, name, database, program s
 	return answers(ctx, d.urls[name]+"/healthz")
 }
 
-// environment is what landscape.hcl refers to as env.NAME.
-func (d *datacenter) environment() []string {
+// Environment is what landscape.hcl refers to as env.NAME.
+func (d *Datacenter) Environment() []string {
 	return []string{
 		"DATACENTER_TILL_URL=" + d.urls["till"],
 		"DATACENTER_MENU_URL=" + d.urls["menu"],
 		"DATACENTER_KITCHEN_URL=" + d.urls["kitchen"],
-		"DATACENTER_DATABASE_URL=" + d.server.URL("till"),
-		"DATACENTER_MENU_DATABASE_URL=" + d.server.URL("menu"),
+		"DATACENTER_DATABASE_URL=" + d.Server.URL("till"),
+		"DATACENTER_MENU_DATABASE_URL=" + d.Server.URL("menu"),
 	}
 }
 
-// stop ends services, then Postgres.
-func (d *datacenter) stop(ctx context.Context) error {
+// Stop ends services, then Postgres.
+func (d *Datacenter) Stop(ctx context.Context) error {
 	d.processes.stop(ctx)
-	if d.server == nil {
+	if d.Server == nil {
 		return nil
 	}
-	return d.server.Stop(ctx)
+	return d.Server.Stop(ctx)
 }
 
 func answers(ctx context.Context, address string) error {
@@ -155,8 +160,8 @@ func answers(ctx context.Context, address string) error {
 	return err
 }
 
-// freeAddress is a loopback address that nobody listens on now.
-func freeAddress() (string, error) {
+// FreeAddress is a loopback address that nobody listens on now.
+func FreeAddress() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err

@@ -1,4 +1,4 @@
-package demo
+package stand
 
 import (
 	"bytes"
@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// program is godwit itself, run as a user would: the demo uses no other way in.
-type program struct {
-	path     string
-	state    string
-	env      []string
-	progress io.Writer
+// Program is godwit itself, run as a user would: the demo uses no other way in.
+type Program struct {
+	Path     string    // of the binary
+	State    string    // directory
+	Env      []string  // added to this process's
+	Progress io.Writer // of the commands
 }
 
 // commandEnd bounds the wait for a command after it was interrupted.
 const commandEnd = 90 * time.Second
 
-// run runs a command and reads its JSON into result, unless that is nil. The
+// Run runs a command and reads its JSON into result, unless that is nil. The
 // exit status comes back; an error means that there was none, or no JSON.
-func (p *program) run(ctx context.Context, result any, args ...string) (exit int, err error) {
+func (p *Program) Run(ctx context.Context, result any, args ...string) (exit int, err error) {
 	var stdout bytes.Buffer
-	cmd := p.command(ctx, args...)
+	cmd := p.Command(ctx, args...)
 	cmd.Stdout = &stdout
 	err = cmd.Run()
 	var status *exec.ExitError
@@ -54,20 +54,20 @@ func (p *program) run(ctx context.Context, result any, args ...string) (exit int
 	return exit, nil
 }
 
-// must is run where anything but success ends the demo.
-func (p *program) must(ctx context.Context, result any, args ...string) error {
-	exit, err := p.run(ctx, result, args...)
+// Must is Run where anything but success ends the demo.
+func (p *Program) Must(ctx context.Context, result any, args ...string) error {
+	exit, err := p.Run(ctx, result, args...)
 	if err == nil && exit != 0 {
 		err = fmt.Errorf("godwit %v: exit status %d", args, exit)
 	}
 	return err
 }
 
-// command is interrupted, not killed, when ctx ends: it cleans up after itself.
-func (p *program) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, p.path, append([]string{"--state", p.state, "--json"}, args...)...)
-	cmd.Env = environ(p.env...)
-	cmd.Stderr = p.progress
+// Command is interrupted, not killed, when ctx ends: it cleans up after itself.
+func (p *Program) Command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, p.Path, append([]string{"--state", p.State, "--json"}, args...)...)
+	cmd.Env = environ(p.Env...)
+	cmd.Stderr = p.Progress
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = commandEnd
 	return cmd

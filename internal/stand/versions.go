@@ -1,4 +1,4 @@
-package demo
+package stand
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 	"godwit/internal/landscape"
 )
 
-// buildPrograms compiles version 1 of every service, as the data centre runs it.
-func buildPrograms(ctx context.Context, bistro, dir string) error {
+// BuildPrograms compiles version 1 of every service, as the data centre runs it.
+func BuildPrograms(ctx context.Context, bistro, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -31,9 +31,9 @@ func buildPrograms(ctx context.Context, bistro, dir string) error {
 	return nil
 }
 
-// buildVersions makes images of the later versions of till, as OCI layouts by
+// BuildVersions makes images of the later versions of till, as OCI layouts by
 // version: 2 changes something visible, 3 is broken.
-func buildVersions(ctx context.Context, bistro, dir string) (map[string]string, error) {
+func BuildVersions(ctx context.Context, bistro, dir string) (map[string]string, error) {
 	store, err := image.Open(filepath.Join(dir, "store"))
 	if err != nil {
 		return nil, err
