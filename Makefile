@@ -8,7 +8,10 @@ RATE     ?= 300
 RUNS     ?= 20
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: build setup tools demo demos test test-isolation lint fuzz bench clean
+SEED     ?= 1
+ROUNDS   ?= 300
+
+.PHONY: build setup tools demo demos test test-isolation chaos lint fuzz bench clean
 
 build: ## the one binary; BUILT=yes takes the one that is there
 	$(if $(BUILT),test -x bin/godwit,$(GO) build -o bin/godwit ./cmd/godwit)
@@ -31,6 +34,10 @@ test: setup tools ## everything; fails on a skip that .ci/skips does not expect
 
 test-isolation: setup ## what needs namespaces, for running as root and as an ordinary user
 	./scripts/gotest ./internal/site/local/... ./internal/door/... ./internal/relay/...
+
+chaos: setup ## ROUNDS operations while processes are killed and hang, the disk is full, the link is lost; as root
+	$(GO) build -o bin/chaos ./scripts/chaos
+	./bin/chaos -seed $(SEED) -rounds $(ROUNDS) $(CHAOS)
 
 lint: ## formatting, vet, static analysis, and the build where Linux is not
 	@test -z "$$(gofmt -l cmd internal examples scripts)" || { echo "not gofmt-ed:"; gofmt -l cmd internal examples scripts; exit 1; }

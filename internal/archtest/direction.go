@@ -68,6 +68,7 @@ var territories = []territory{
 	{"internal/pipeline", with(pure, "internal/lockfile", "internal/version"), "a pipeline runs commands, and knows nothing of what they do"},
 	{"internal/cli", with(pure, "internal/cloud", "internal/pipeline", "internal/image", "internal/site/aws", "internal/api", "internal/api/client", "internal/demo", "internal/probe", "internal/report", "internal/version"),
 		"a command parses, asks the engine through api/client, or cloud where no engine is needed, and shows"},
+	{"internal/test", []string{everything}, "what only tests and campaigns import may look at everything"},
 	{"internal/archtest", nil, "it reads the code, it does not run it"},
 	{"cmd", []string{everything}, "a program puts the parts together"},
 	{"examples", []string{"examples"}, "what godwit runs must not be made of godwit"},

@@ -50,6 +50,8 @@ type Options struct {
 	// OnSample, if set, gets each sample as soon as its last request has ended, in order of time.
 	// It is called from one goroutine and must return quickly.
 	OnSample func(Sample)
+	// OnFailure, if set, gets each failed request when it has ended, in the same way.
+	OnFailure func(Failure)
 	// Dial opens connections; nil dials TCP. It must respect its context.
 	Dial dialFunc
 	// RootCAs that a target with https is trusted by; nil: the system's.

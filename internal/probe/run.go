@@ -110,7 +110,7 @@ func (l *load) run(ctx context.Context) Result {
 	})()
 
 	l.start = time.Now()
-	l.score = newScore(l.start, l.OnSample)
+	l.score = newScore(l.start, l.OnSample, l.OnFailure)
 	l.crew = newCrew(l.MaxInFlight, l.work)
 	l.schedule(scheduling)
 	l.crew.dismiss()

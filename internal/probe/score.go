@@ -21,6 +21,8 @@ type score struct {
 	ok       gap
 	okWrites gap
 	windows  windows
+
+	onFailure func(Failure) // nil: nobody asks
 }
 
 // event is one thing that happened to a request; retried ones have no job.
@@ -48,11 +50,12 @@ func (g *gap) success(at time.Duration) {
 	g.last = max(g.last, at)
 }
 
-func newScore(start time.Time, onSample func(Sample)) *score {
+func newScore(start time.Time, onSample func(Sample), onFailure func(Failure)) *score {
 	s := &score{
-		events:  make(chan event, 1024),
-		latency: hdrhistogram.New(1, time.Hour.Microseconds(), 3),
-		result:  Result{Started: start, Reasons: map[string]int64{}},
+		onFailure: onFailure,
+		events:    make(chan event, 1024),
+		latency:   hdrhistogram.New(1, time.Hour.Microseconds(), 3),
+		result:    Result{Started: start, Reasons: map[string]int64{}},
 	}
 	s.windows.emit = func(sample Sample) {
 		s.result.Samples = append(s.result.Samples, sample)
@@ -103,11 +106,13 @@ func (s *score) countEnd(e event) {
 	default:
 		s.result.Failed++
 		s.result.Reasons[string(e.class)]++
+		f := Failure{At: s.result.Started.Add(e.job.due), Request: e.job.request.name, Key: e.job.key,
+			Class: e.class, Message: e.message, After: after}
 		if len(s.result.Examples) < maxExamples {
-			s.result.Examples = append(s.result.Examples, Failure{
-				At: s.result.Started.Add(e.job.due), Request: e.job.request.name, Key: e.job.key,
-				Class: e.class, Message: e.message, After: after,
-			})
+			s.result.Examples = append(s.result.Examples, f)
+		}
+		if s.onFailure != nil {
+			s.onFailure(f)
 		}
 	}
 	s.windows.ended(e.job.due, e.class, after)

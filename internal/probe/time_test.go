@@ -80,7 +80,7 @@ func TestCatchesUpWithoutDropping(t *testing.T) {
 		if l.deck, err = newDeck(o); err != nil {
 			t.Fatal(err)
 		}
-		l.score, l.crew = newScore(l.start, nil), newCrew(o.MaxInFlight, l.work)
+		l.score, l.crew = newScore(l.start, nil, nil), newCrew(o.MaxInFlight, l.work)
 		l.schedule(t.Context())
 		l.crew.dismiss()
 		r := l.score.finish(time.Now())
