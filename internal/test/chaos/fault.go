@@ -23,8 +23,7 @@ type injury struct {
 	victim  process
 	stopped bool
 	excuses []excuse
-	undo    func()
-	until   time.Time // when it ends by itself
+	over    chan struct{} // closed when it has ended by itself; nil: it lasts
 }
 
 // excuse is a time within which requests may fail: those in flight then.
@@ -140,7 +139,11 @@ func full(s *stage, r *rand.Rand, i *injury) error {
 }
 
 func (i *injury) ends(after time.Duration, undo func()) {
-	i.until, i.undo = time.Now().Add(after), undo
+	i.over = make(chan struct{})
+	time.AfterFunc(after, func() {
+		undo()
+		close(i.over)
+	})
 }
 
 func (i *injury) excuse(death time.Time, missed time.Duration) {
@@ -149,12 +152,11 @@ func (i *injury) excuse(death time.Time, missed time.Duration) {
 	}
 }
 
-// heal ends what ends by itself, and waits until a stopped process has been
-// replaced; the text says what was not.
+// heal waits for the end of what ends by itself, and until a stopped process has
+// been replaced; the text says what was not.
 func (i *injury) heal() string {
-	if i.undo != nil {
-		time.Sleep(time.Until(i.until))
-		i.undo()
+	if i.over != nil {
+		<-i.over
 	}
 	if !i.stopped || i.Missed != "" {
 		return ""
