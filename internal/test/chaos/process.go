@@ -139,6 +139,25 @@ func (s *stage) relays(environment string) ([]process, error) {
 	return found, nil
 }
 
+// endProcesses ends what down has left, so that nothing of the stage lives on:
+// the watchdog first, then those that it and the engine would start again.
+func (s *stage) endProcesses() {
+	for _, name := range []string{"watch", "engine", "gateway"} {
+		if p, err := s.role(name); err == nil {
+			p.signal(syscall.SIGKILL)
+		}
+	}
+	for _, e := range []string{"test", "stage", environment} {
+		relays, _ := s.relays(e)
+		for _, p := range relays {
+			p.signal(syscall.SIGKILL)
+		}
+		if p, err := s.supervisor(e); err == nil {
+			p.signal(syscall.SIGKILL)
+		}
+	}
+}
+
 // gone waits until a process has ended; false when it lives on.
 func (p process) gone(within time.Duration) (time.Time, bool) {
 	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {

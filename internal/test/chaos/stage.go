@@ -187,6 +187,7 @@ func (s *stage) close(keep bool) error {
 		if err := s.godwit.Must(ctx, nil, "down", "--approve"); err != nil {
 			errs = append(errs, fmt.Errorf("down: %w", err))
 		}
+		s.endProcesses()
 	}
 	if s.link != nil {
 		s.link.close()
