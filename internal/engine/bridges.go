@@ -13,30 +13,72 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/landscape"
+	"godwit/internal/migrate"
 	"godwit/internal/migrate/postgres"
 	"godwit/internal/site"
 	localpostgres "godwit/internal/site/local/postgres"
 )
 
-// bridges are the engine's sessions on both sides of a migration, one bridge a
-// database.
+// bridges are the engine's ways to both sides of a migration, one pair a
+// database, and the writers that an operation changes them with.
 type bridges struct {
-	list    []*postgres.Bridge
-	missing []error // of each database that none could be made for, why
+	pairs   []postgres.Pair
+	readers []*postgres.Reader
+	list    []*postgres.Writer
+	missing []error // of each database that there is no way to, why
 }
 
 func (b *bridges) close() {
-	for _, bridge := range b.list {
-		bridge.Close()
+	for _, r := range b.readers {
+		r.Close()
+	}
+	for _, w := range b.list {
+		w.Close()
 	}
 }
 
 func (b *bridges) databases() []string {
 	var names []string
-	for _, bridge := range b.list {
-		names = append(names, bridge.Database)
+	for _, p := range b.pairs {
+		names = append(names, p.Database)
 	}
 	return names
+}
+
+// add makes reader and writer of a pair; no session is opened yet.
+func (b *bridges) add(p postgres.Pair, self identity) {
+	p.State = self.State
+	b.pairs = append(b.pairs, p)
+	b.readers = append(b.readers, postgres.NewReader(p))
+	b.list = append(b.list, postgres.NewWriter(p, self.Generation))
+}
+
+// check judges both sides, and lets each reach the other.
+func (b *bridges) check(ctx context.Context) (landscape.Findings, error) {
+	found, err := migrate.Check(ctx, b.readers)
+	if err != nil {
+		return found, err
+	}
+	between, err := migrate.Reachable(ctx, b.pairs)
+	return append(found, between...), err
+}
+
+// readers look at both sides of a migration: no relay is opened for that, nor
+// anything that could change something. Close them.
+func (e *Engine) readers(ctx context.Context, w *world, m landscape.Migration) ([]*postgres.Reader, error) {
+	src, _ := w.landscape.Source(m.Source)
+	var readers []*postgres.Reader
+	err := e.asking(ctx, w, "the ways to the databases of "+m.Environment, func(ctx context.Context) error {
+		for _, d := range src.Databases {
+			pair, err := w.ends(ctx, m, d)
+			if err != nil {
+				return fmt.Errorf("database %s: %w", d.Name, err)
+			}
+			readers = append(readers, postgres.NewReader(pair))
+		}
+		return nil
+	})
+	return readers, err
 }
 
 // bridges makes a migration's bridges and opens the relays that they need. The
@@ -55,13 +97,17 @@ func (e *Engine) bridges(ctx context.Context, w *world, m landscape.Migration) (
 // bridgesThere makes the bridges that can be made: what is wrong with one database
 // says nothing of the next. The error is that nobody answered any more.
 func (e *Engine) bridgesThere(ctx context.Context, w *world, m landscape.Migration) (*bridges, error) {
+	self, err := e.self.of(ctx, e.store)
+	if err != nil {
+		return nil, err
+	}
 	src, _ := w.landscape.Source(m.Source)
 	b := &bridges{}
-	err := e.asking(ctx, w, "the ways to the databases of "+m.Environment, func(ctx context.Context) error {
+	err = e.asking(ctx, w, "the ways to the databases of "+m.Environment, func(ctx context.Context) error {
 		for _, d := range src.Databases {
 			pair, err := e.pair(ctx, w, m, d)
 			if err == nil {
-				b.list = append(b.list, postgres.NewBridge(pair))
+				b.add(pair, self)
 				continue
 			}
 			b.missing = append(b.missing, fmt.Errorf("database %s: %w", d.Name, err))
@@ -83,6 +129,10 @@ func (e *Engine) lastBridges(ctx context.Context, w *world, m landscape.Migratio
 		return b, err
 	}
 	e.log.Warn("going on without the way to the environment", "migration", m.Name, "error", err)
+	self, failure := e.self.of(ctx, e.store)
+	if failure != nil {
+		return nil, failure
+	}
 	src, _ := w.landscape.Source(m.Source)
 	b = &bridges{}
 	for _, d := range src.Databases {
@@ -90,8 +140,8 @@ func (e *Engine) lastBridges(ctx context.Context, w *world, m landscape.Migratio
 		if failure != nil {
 			return nil, fmt.Errorf("database %s: %w", d.Name, failure)
 		}
-		b.list = append(b.list, postgres.NewBridge(postgres.Pair{Migration: m.Name, Database: d.Name,
-			Source: postgres.Side{Config: from}, Target: postgres.Side{Config: e.lastTarget(ctx, w, m, d.Name, err)}}))
+		b.add(postgres.Pair{Migration: m.Name, Database: d.Name,
+			Source: postgres.Side{Config: from}, Target: postgres.Side{Config: e.lastTarget(ctx, w, m, d.Name, err)}}, self)
 	}
 	return b, nil
 }
@@ -122,8 +172,8 @@ func awayConfig(why error) *pgx.ConnConfig {
 	return config
 }
 
-// pair is one database of a migration with the ways to both its sides.
-func (e *Engine) pair(ctx context.Context, w *world, m landscape.Migration, d landscape.SourceEndpoint) (postgres.Pair, error) {
+// ends are one database of a migration with the engine's own ways to both sides.
+func (w *world) ends(ctx context.Context, m landscape.Migration, d landscape.SourceEndpoint) (postgres.Pair, error) {
 	var none postgres.Pair
 	from, err := w.settings.database(d)
 	if err != nil {
@@ -137,22 +187,33 @@ func (e *Engine) pair(ctx context.Context, w *world, m landscape.Migration, d la
 	if err != nil {
 		return none, err
 	}
-	relay, err := w.openRelay(ctx, m.Environment, d.Name, from)
-	if err != nil {
-		return none, err
-	}
-	inst, err := localpostgres.Find(ctx)
-	if err != nil {
-		return none, err
-	}
 	return postgres.Pair{
 		Migration: m.Name,
 		Database:  d.Name,
-		Source:    postgres.Side{Name: postgres.Source, Config: from, PeerConnInfo: conninfo(from, relay.Source)},
-		Target:    postgres.Side{Name: postgres.Target, Config: to, PeerConnInfo: conninfo(to, relay.Target)},
+		Source:    postgres.Side{Name: postgres.Source, Config: from},
+		Target:    postgres.Side{Name: postgres.Target, Config: to},
 		Owner:     access.Owner,
-		Dump:      postgres.Dump{Path: filepath.Join(inst.Bin, "pg_dump")},
 	}, nil
+}
+
+// pair are the ends with the way between them, which it opens.
+func (e *Engine) pair(ctx context.Context, w *world, m landscape.Migration, d landscape.SourceEndpoint) (postgres.Pair, error) {
+	pair, err := w.ends(ctx, m, d)
+	if err != nil {
+		return pair, err
+	}
+	relay, err := w.openRelay(ctx, m.Environment, d.Name, pair.Source.Config)
+	if err != nil {
+		return pair, err
+	}
+	inst, err := localpostgres.Find(ctx)
+	if err != nil {
+		return pair, err
+	}
+	pair.Source.PeerConnInfo = conninfo(pair.Source.Config, relay.Source)
+	pair.Target.PeerConnInfo = conninfo(pair.Target.Config, relay.Target)
+	pair.Dump = postgres.Dump{Path: filepath.Join(inst.Bin, "pg_dump")}
+	return pair, nil
 }
 
 // openRelay opens the way between both databases, where the site has walls.

@@ -41,6 +41,7 @@ type Engine struct {
 	roots    *x509.CertPool  // for the certificates of fronts; nil: the system's
 	keeper   keeper
 	secrets  secrets
+	self     identified
 	operation
 
 	mu      sync.Mutex

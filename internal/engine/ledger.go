@@ -11,6 +11,7 @@ import (
 	"godwit/internal/api"
 	"godwit/internal/landscape"
 	"godwit/internal/migrate"
+	"godwit/internal/migrate/postgres"
 	"godwit/internal/site"
 )
 
@@ -91,6 +92,7 @@ func (q *questions) connect(ctx context.Context, database string) (*pgx.Conn, er
 		return nil, err
 	}
 	config.RuntimeParams["default_transaction_read_only"] = "on"
+	config.RuntimeParams["application_name"] = postgres.ReaderName
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err

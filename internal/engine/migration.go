@@ -18,8 +18,7 @@ import (
 func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Checks, error) {
 	var checks api.Checks
 	err := e.withBridges(ctx, "check", name, sink, e.bridgesThere, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) (err error) {
-		checks.Findings, err = migrate.Check(ctx, b.list)
-		if err != nil {
+		if checks.Findings, err = b.check(ctx); err != nil {
 			return err
 		}
 		for _, why := range b.missing {
@@ -63,7 +62,7 @@ func (e *Engine) Sync(ctx context.Context, name string, sink api.Sink) (api.Migr
 		if state.Truth == migrate.Target {
 			return api.Fail(api.Usage, "the environment holds the truth already (%s): there is nothing to sync from the source", state.Phase)
 		}
-		findings, err := migrate.Check(ctx, b.list)
+		findings, err := b.check(ctx)
 		if err != nil {
 			return err
 		}

@@ -207,12 +207,16 @@ func (e *Engine) MigrationStatus(ctx context.Context, name string) (api.Migratio
 
 // look fills in what both sides show.
 func (e *Engine) look(ctx context.Context, w *world, declared landscape.Migration, m *api.Migration) error {
-	b, err := e.bridges(ctx, w, declared)
+	readers, err := e.readers(ctx, w, declared)
 	if err != nil {
 		return err
 	}
-	defer b.close()
-	all, err := migrate.Status(ctx, b.list)
+	defer func() {
+		for _, r := range readers {
+			r.Close()
+		}
+	}()
+	all, err := migrate.Status(ctx, readers)
 	for _, d := range all {
 		m.LagBytes += d.LagBytes
 		m.Databases = append(m.Databases, api.SyncState{Database: d.Database, Tables: d.Tables, TablesCopied: d.Copied, LagBytes: d.LagBytes})

@@ -15,7 +15,7 @@ func TestCheckJudgesAllDatabases(t *testing.T) {
 	t.Parallel()
 	source, target := migratetest.StartServer(t), migratetest.StartServer(t)
 	migratetest.Exec(t, source.Admin, "CREATE TABLE keyless (id int)")
-	bridges := []*postgres.Bridge{}
+	readers := []*postgres.Reader{}
 	for _, name := range []string{"stock", "menu", "shop"} {
 		pair := migratetest.Pair(t, source, target)
 		if pair.Database != name {
@@ -28,9 +28,9 @@ func TestCheckJudgesAllDatabases(t *testing.T) {
 			migratetest.Exec(t, of(target.Admin), "CREATE SCHEMA godwit", "CREATE TABLE godwit.state (id int)")
 			pair.Source, pair.Target = migratetest.Side(t, of(source.Admin)), migratetest.Side(t, of(target.Admin))
 		}
-		bridges = append(bridges, migratetest.Bridge(t, pair))
+		readers = append(readers, migratetest.Reader(t, pair))
 	}
-	findings, err := migrate.Check(t.Context(), bridges)
+	findings, err := migrate.Check(t.Context(), readers)
 	if err != nil {
 		t.Fatal(err)
 	}

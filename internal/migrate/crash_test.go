@@ -31,6 +31,7 @@ type engine struct {
 	Plan           migrate.Plan
 	Run            string
 	Resume         bool
+	Generation     uint64
 	Step           string // die in or after this step; "" lives
 	After          bool
 	Delay          time.Duration // into the step
@@ -62,7 +63,7 @@ func (e engine) main() error {
 		return err
 	}
 	defer s.Close()
-	pair := postgres.Pair{Migration: e.Plan.Migration, Database: "shop", Owner: migratetest.Owner}
+	pair := postgres.Pair{Migration: e.Plan.Migration, Database: "shop", Owner: migratetest.Owner, State: "test"}
 	for _, side := range []struct {
 		side *postgres.Side
 		url  string
@@ -72,13 +73,13 @@ func (e engine) main() error {
 		}
 		side.side.PeerConnInfo = side.url
 	}
-	bridge := postgres.NewBridge(pair)
-	defer bridge.Close()
+	writer := postgres.NewWriter(pair, e.Generation)
+	defer writer.Close()
 	if e.Sync {
 		time.AfterFunc(e.Delay, die)
-		return bridge.Sync(context.Background(), nil)
+		return writer.Sync(context.Background(), nil)
 	}
-	steps := migrate.NewSwitch(e.Plan, []*postgres.Bridge{bridge}, migratetest.DialGate(e.Gate)).Steps()
+	steps := migrate.NewSwitch(e.Plan, []*postgres.Writer{writer}, migratetest.DialGate(e.Gate)).Steps()
 	for i := range steps {
 		if steps[i].Name == e.Step {
 			steps[i].Do = e.deadly(steps[i].Do)
@@ -122,6 +123,7 @@ func (e engine) deadly(do func(context.Context, *journal.Notes) error) func(cont
 // start runs an engine to its end, and returns the outcome that it printed.
 func (e engine) start(t *testing.T) (status string) {
 	t.Helper()
+	e.Generation = migratetest.Generation()
 	text, err := json.Marshal(e)
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +194,7 @@ func TestKilledEngine(t *testing.T) {
 	m := startMove(t, 100)
 	m.load(t, 8, 20*time.Millisecond)
 	m.sync(t)
-	m.bridge.Close()
+	m.writer.Close()
 	stop := watchWriters(t, m.source.Admin, m.target.Admin)
 	socket, dir := m.gate.Serve(t), filepath.Join(t.TempDir(), "store")
 	truth := migrate.Source
@@ -217,7 +219,8 @@ func TestKilledEngine(t *testing.T) {
 	if both := stop(); both > 0 {
 		t.Errorf("two writers, seen %d times", both)
 	}
-	v, err := m.bridge.Verify(t.Context(), nil)
+	m.renew(t)
+	v, err := m.writer.Verify(t.Context(), nil)
 	if err != nil || len(v.Differing) > 0 || len(v.Behind) > 0 {
 		t.Errorf("verify: %+v, %v", v, err)
 	}
@@ -236,7 +239,7 @@ func TestKilledAgainWhileUndoing(t *testing.T) {
 	m := startMove(t, 100)
 	m.load(t, 8, 20*time.Millisecond)
 	m.sync(t)
-	m.bridge.Close()
+	m.writer.Close()
 	socket, dir := m.gate.Serve(t), filepath.Join(t.TempDir(), "store")
 	for i, undone := range []string{"turn", "fence", "hold", "prepare"} {
 		e := engine{Source: m.source.Admin, Target: m.target.Admin, Gate: socket, Store: dir, Plan: m.plan(migrate.Source),
@@ -251,6 +254,7 @@ func TestKilledAgainWhileUndoing(t *testing.T) {
 		expectTruth(t, m, migrate.Source, "killed after undoing "+undone)
 		m.more(t, 10)
 	}
+	m.renew(t)
 	if report := m.shift(t, migrate.Source); report.Status != journal.Done {
 		t.Errorf("a switch afterwards: %+v", report.Findings)
 	}
@@ -268,9 +272,10 @@ func TestKilledWhileSyncing(t *testing.T) {
 			Store: filepath.Join(t.TempDir(), "store"), Delay: 20*time.Millisecond + time.Duration(i)*40*time.Millisecond + rand.N(40*time.Millisecond)}
 		e.start(t)
 	}
+	m.renew(t)
 	m.sync(t)
 	m.more(t, 20)
-	v, err := m.bridge.Verify(t.Context(), nil)
+	v, err := m.writer.Verify(t.Context(), nil)
 	if err != nil || len(v.Differing) > 0 || v.Rows < 50_000 {
 		t.Errorf("verify: %+v, %v", v, err)
 	}
@@ -287,8 +292,9 @@ func TestKilledWhileSyncing(t *testing.T) {
 // expectTruth: exactly one side accepts writes, and the route points to it.
 func expectTruth(t *testing.T, m *move, truth migrate.Side, when string) {
 	t.Helper()
-	status, err := m.bridge.Status(t.Context())
-	m.bridge.Close()
+	reader := postgres.NewReader(migratetest.Pair(t, m.source, m.target))
+	defer reader.Close()
+	status, err := reader.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func (m *move) shiftWith(t *testing.T, p migrate.Plan, traffic migrate.Traffic, 
 	t.Helper()
 	m.runs++
 	run := journal.Run{ID: fmt.Sprint("run-", m.runs), Kind: p.Kind(), Subject: p.Migration, Payload: p.Payload()}
-	outcome, err := m.journal.Run(t.Context(), run, migrate.NewSwitch(p, []*postgres.Bridge{m.bridge}, traffic).Steps(), observe)
+	outcome, err := m.journal.Run(t.Context(), run, migrate.NewSwitch(p, []*postgres.Writer{m.writer}, traffic).Steps(), observe)
 	if err != nil {
 		t.Logf("switch: %v", err)
 	}
@@ -62,7 +62,7 @@ func (m *move) shiftWith(t *testing.T, p migrate.Plan, traffic migrate.Traffic, 
 func TestRelayCutWhileWaitingForTheTarget(t *testing.T) {
 	m := startMove(t, 100)
 	relay := migratetest.StartProxy(t, m.source.Admin)
-	m.bridge.Source.PeerConnInfo = relay.URL(m.source.Admin)
+	m.writer.Source.PeerConnInfo = relay.URL(m.source.Admin)
 	m.load(t, 8, 20*time.Millisecond)
 	m.sync(t)
 	p := m.plan(migrate.Source)
@@ -81,7 +81,7 @@ func TestEngineLosesTheSourceBehindTheFence(t *testing.T) {
 	way := migratetest.StartProxy(t, m.source.Admin)
 	pair := migratetest.Pair(t, m.source, m.target)
 	pair.Source = migratetest.Side(t, way.URL(m.source.Admin))
-	m.bridge = migratetest.Bridge(t, pair)
+	m.writer = migratetest.Writer(t, pair)
 	m.load(t, 8, 20*time.Millisecond)
 	m.sync(t)
 	report := m.shiftWith(t, m.plan(migrate.Source), m.gate, func(e journal.Event) {
@@ -131,7 +131,7 @@ func TestTargetDiesInsideTheSwitch(t *testing.T) {
 	way := migratetest.StartProxy(t, m.target.Admin)
 	pair := migratetest.Pair(t, m.source, m.target)
 	pair.Target = migratetest.Side(t, way.URL(m.target.Admin))
-	m.bridge = migratetest.Bridge(t, pair)
+	m.writer = migratetest.Writer(t, pair)
 	m.sync(t)
 	report := m.shiftWith(t, m.plan(migrate.Source), m.gate, func(e journal.Event) {
 		if e.Step == "turn" && e.Moment == journal.StepBegun {
@@ -157,11 +157,12 @@ func TestSeveralDatabases(t *testing.T) {
 	stock := func(s *migratetest.Server) string { return strings.Replace(s.Admin, "/shop?", "/stock?", 1) }
 	pair.Source, pair.Target = migratetest.Side(t, stock(m.source)), migratetest.Side(t, stock(m.target))
 	migratetest.Exec(t, stock(m.source), "CREATE TABLE item (id serial PRIMARY KEY, n int)", "INSERT INTO item (n) VALUES (1), (2)")
-	bridges := []*postgres.Bridge{m.bridge, migratetest.Bridge(t, pair)}
-	if _, err := m.journal.Run(t.Context(), journal.Run{ID: "sync", Kind: migrate.KindSync, Subject: "x"}, migrate.SyncSteps(bridges, nil), nil); err != nil {
+	writers := []*postgres.Writer{m.writer, migratetest.Writer(t, pair)}
+	readers := []*postgres.Reader{migratetest.Reader(t, migratetest.Pair(t, m.source, m.target)), migratetest.Reader(t, pair)}
+	if _, err := m.journal.Run(t.Context(), journal.Run{ID: "sync", Kind: migrate.KindSync, Subject: "x"}, migrate.SyncSteps(writers, nil), nil); err != nil {
 		t.Fatal(err)
 	}
-	if findings, err := migrate.Check(t.Context(), bridges); err != nil || len(findings) > 0 {
+	if findings, err := migrate.Check(t.Context(), readers); err != nil || len(findings) > 0 {
 		t.Errorf("check of what is synced: %+v, %v", findings, err)
 	}
 	m.load(t, 4, 20*time.Millisecond)
@@ -170,7 +171,7 @@ func TestSeveralDatabases(t *testing.T) {
 	p.Databases = append(p.Databases, "stock")
 	switchTo := func(id string, p migrate.Plan) (migrate.Report, error) {
 		run := journal.Run{ID: id, Kind: p.Kind(), Subject: "x", Payload: p.Payload()}
-		outcome, err := m.journal.Run(t.Context(), run, migrate.NewSwitch(p, bridges, m.gate).Steps(), nil)
+		outcome, err := m.journal.Run(t.Context(), run, migrate.NewSwitch(p, writers, m.gate).Steps(), nil)
 		record, rerr := m.journal.Record(t.Context(), id)
 		return migrate.NewReport(p, outcome, func(name string) string { return record.Notes[name] }), errors.Join(err, rerr)
 	}
@@ -184,7 +185,7 @@ func TestSeveralDatabases(t *testing.T) {
 	if report, err = switchTo("two", p); err != nil || len(report.LSN) != 2 {
 		t.Fatalf("%+v, %v", report, err)
 	}
-	status, err := migrate.Status(t.Context(), bridges)
+	status, err := migrate.Status(t.Context(), readers)
 	if err != nil || len(status) != 2 || status[0].Truth != postgres.Target || status[1].Truth != postgres.Target {
 		t.Errorf("status %+v, %v", status, err)
 	}
@@ -193,7 +194,7 @@ func TestSeveralDatabases(t *testing.T) {
 	}
 	m.clients.Stop()
 	m.clients.Audit(t, m.target.Admin)
-	if err := migrate.Finish(t.Context(), bridges); err != nil {
+	if err := migrate.Finish(t.Context(), writers); err != nil {
 		t.Error(err)
 	}
 }

@@ -19,7 +19,7 @@ func startMoveToRDS(t *testing.T, rows int) *move {
 	t.Helper()
 	m := &move{source: migratetest.StartServer(t), target: migratetest.StartRDS(t), gate: migratetest.NewGate(migrate.Source)}
 	m.source.Fill(t, rows)
-	m.bridge = migratetest.Bridge(t, migratetest.Pair(t, m.source, m.target))
+	m.writer = migratetest.Writer(t, migratetest.Pair(t, m.source, m.target))
 	m.journal = openJournal(t, filepath.Join(t.TempDir(), "store"))
 	return m
 }
@@ -31,7 +31,7 @@ func TestMoveToRDS(t *testing.T) {
 	migratetest.Exec(t, m.source.Admin, "CREATE SCHEMA extensions", "COMMENT ON SCHEMA extensions IS 'of others'", "CREATE EXTENSION hstore SCHEMA extensions",
 		`CREATE TABLE extensions.tagged (id int PRIMARY KEY, tags extensions.hstore)`, `ALTER TABLE extensions.tagged OWNER TO shop`)
 	migratetest.Exec(t, m.source.Admin, "CREATE SCHEMA back AUTHORIZATION shop", `CREATE TABLE back."Odd" (id int PRIMARY KEY)`, `ALTER TABLE back."Odd" OWNER TO shop`)
-	if found := errorsIn(t, m.bridge); len(found) > 0 {
+	if found := errorsIn(t, m); len(found) > 0 {
 		t.Fatalf("check: %v", found)
 	}
 	if super := migratetest.Text(t, m.target.Admin, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"); super != "false" {
@@ -55,7 +55,7 @@ func TestMoveToRDS(t *testing.T) {
 	if report := m.shift(t, migrate.Source); report.Status != journal.Done {
 		t.Fatalf("the last cutover: %+v", report)
 	}
-	if err := m.bridge.Finish(t.Context()); err != nil {
+	if err := m.writer.Finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	migratetest.Exec(t, m.target.App, `INSERT INTO "order" (key) VALUES ('after')`, "CREATE TABLE mine (id int PRIMARY KEY)")
@@ -88,7 +88,7 @@ func TestFenceOnRDS(t *testing.T) {
 			}
 		}
 	}
-	if err := m.bridge.Abort(t.Context()); err != nil {
+	if err := m.writer.Abort(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := migratetest.Text(t, m.target.Root, "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname IN ('public', 'godwit')"); n != "0" {
@@ -113,20 +113,20 @@ func TestCheckKnowsRDS(t *testing.T) {
 		{"REVOKE shop FROM master CASCADE", "GRANT shop TO master WITH INHERIT TRUE, SET TRUE", "is no member of shop"},
 	} {
 		migratetest.Exec(t, m.target.Root, c.take)
-		found := errorsIn(t, m.bridge)
+		found := errorsIn(t, m)
 		if !strings.Contains(strings.Join(found, "\n"), c.want) {
 			t.Errorf("after %s: found %q, want %q", c.take, found, c.want)
 		}
 		migratetest.Exec(t, m.target.Root, c.give)
 	}
-	if found := errorsIn(t, m.bridge); len(found) > 0 {
+	if found := errorsIn(t, m); len(found) > 0 {
 		t.Errorf("all given back: %v", found)
 	}
 }
 
-func errorsIn(t *testing.T, b *postgres.Bridge) []string {
+func errorsIn(t *testing.T, m *move) []string {
 	t.Helper()
-	all, err := b.Check(t.Context())
+	all, err := migratetest.Reader(t, migratetest.Pair(t, m.source, m.target)).Check(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,9 +154,9 @@ func TestMasterPasswordChanges(t *testing.T) {
 		"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")
 	migratetest.Exec(t, m.target.App, `INSERT INTO "order" (key) VALUES ('with another password')`)
 	m.target.Admin = strings.Replace(m.target.Admin, ":master@", ":another@", 1)
-	m.bridge = migratetest.Bridge(t, migratetest.Pair(t, m.source, m.target))
+	m.writer = migratetest.Writer(t, migratetest.Pair(t, m.source, m.target))
 	for range 2 { // it repeats safely
-		if err := migrate.Rejoin(t.Context(), []*postgres.Bridge{m.bridge}); err != nil {
+		if err := migrate.Rejoin(t.Context(), []*postgres.Writer{m.writer}); err != nil {
 			t.Fatal(err)
 		}
 	}

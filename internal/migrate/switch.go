@@ -18,17 +18,17 @@ type Switch struct {
 	plan    Plan
 	from    Side
 	to      Side
-	bridges []*postgres.Bridge
+	writers []*postgres.Writer
 	traffic Traffic
 
 	deadline  time.Time // end of the write pause; zero before the hold
 	sequences [][]postgres.Sequence
 }
 
-// NewSwitch makes a switch as planned. Who made the bridges closes them.
-func NewSwitch(p Plan, bridges []*postgres.Bridge, t Traffic) *Switch {
-	return &Switch{plan: p, from: p.From, to: p.From.Other(), bridges: bridges, traffic: t,
-		sequences: make([][]postgres.Sequence, len(bridges))}
+// NewSwitch makes a switch as planned. Who made the writers closes them.
+func NewSwitch(p Plan, writers []*postgres.Writer, t Traffic) *Switch {
+	return &Switch{plan: p, from: p.From, to: p.From.Other(), writers: writers, traffic: t,
+		sequences: make([][]postgres.Sequence, len(writers))}
 }
 
 // Steps is the order of a cutover, and of a rollback. From hold to release
@@ -52,18 +52,18 @@ func (s *Switch) Steps() []journal.Step {
 }
 
 // each does something for all databases at once.
-func (s *Switch) each(ctx context.Context, do func(ctx context.Context, i int, b *postgres.Bridge) error) error {
+func (s *Switch) each(ctx context.Context, do func(ctx context.Context, i int, b *postgres.Writer) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for i, b := range s.bridges {
+	for i, b := range s.writers {
 		group.Go(func() error { return do(ctx, i, b) })
 	}
 	return group.Wait()
 }
 
 // everyone is each, but a failure at one database does not stop the others.
-func (s *Switch) everyone(ctx context.Context, do func(ctx context.Context, b *postgres.Bridge) error) error {
-	failures := make([]error, len(s.bridges))
-	s.each(ctx, func(_ context.Context, i int, b *postgres.Bridge) error {
+func (s *Switch) everyone(ctx context.Context, do func(ctx context.Context, b *postgres.Writer) error) error {
+	failures := make([]error, len(s.writers))
+	s.each(ctx, func(_ context.Context, i int, b *postgres.Writer) error {
 		failures[i] = do(ctx, b)
 		return nil
 	})
@@ -79,7 +79,7 @@ func (s *Switch) paused(ctx context.Context) (context.Context, context.CancelFun
 }
 
 func (s *Switch) prepare(ctx context.Context, _ *journal.Notes) error {
-	return s.each(ctx, func(ctx context.Context, _ int, b *postgres.Bridge) error { return b.Prepare(ctx, string(s.from)) })
+	return s.each(ctx, func(ctx context.Context, _ int, b *postgres.Writer) error { return b.Prepare(ctx, string(s.from)) })
 }
 
 // unprepare leaves slots behind where a side can't be reached: the next
@@ -87,7 +87,7 @@ func (s *Switch) prepare(ctx context.Context, _ *journal.Notes) error {
 func (s *Switch) unprepare(ctx context.Context, _ *journal.Notes) error {
 	ctx, cancel := context.WithTimeout(ctx, undoPatience)
 	defer cancel()
-	err := s.everyone(ctx, func(ctx context.Context, b *postgres.Bridge) error { return b.Unprepare(ctx, string(s.from)) })
+	err := s.everyone(ctx, func(ctx context.Context, b *postgres.Writer) error { return b.Unprepare(ctx, string(s.from)) })
 	if errors.Is(err, postgres.ErrUnreachable) || ctx.Err() != nil {
 		return nil
 	}
@@ -118,15 +118,15 @@ func (s *Switch) drain(ctx context.Context, _ *journal.Notes) error {
 func (s *Switch) fence(ctx context.Context, notes *journal.Notes) error {
 	ctx, cancel := s.paused(ctx)
 	defer cancel()
-	positions := make([]postgres.Position, len(s.bridges))
-	err := s.each(ctx, func(ctx context.Context, i int, b *postgres.Bridge) (err error) {
+	positions := make([]postgres.Position, len(s.writers))
+	err := s.each(ctx, func(ctx context.Context, i int, b *postgres.Writer) (err error) {
 		positions[i], err = b.Fence(ctx, string(s.from))
 		return err
 	})
 	if err != nil {
 		return orCause(ctx, err)
 	}
-	for i, b := range s.bridges {
+	for i, b := range s.writers {
 		notes.Set("fence:"+b.Database, positions[i].String())
 	}
 	return nil
@@ -134,7 +134,7 @@ func (s *Switch) fence(ctx context.Context, notes *journal.Notes) error {
 
 // unfence comes before the release, so that what waited can be written.
 func (s *Switch) unfence(ctx context.Context, _ *journal.Notes) error {
-	return s.everyone(ctx, func(ctx context.Context, b *postgres.Bridge) error { return b.Unfence(ctx, string(s.from)) })
+	return s.everyone(ctx, func(ctx context.Context, b *postgres.Writer) error { return b.Unfence(ctx, string(s.from)) })
 }
 
 // catchUp waits for the fence to arrive; meanwhile it looks whether somebody
@@ -142,7 +142,7 @@ func (s *Switch) unfence(ctx context.Context, _ *journal.Notes) error {
 func (s *Switch) catchUp(ctx context.Context, notes *journal.Notes) error {
 	ctx, cancel := s.paused(ctx)
 	defer cancel()
-	err := s.each(ctx, func(ctx context.Context, i int, b *postgres.Bridge) error {
+	err := s.each(ctx, func(ctx context.Context, i int, b *postgres.Writer) error {
 		position, err := postgres.ParsePosition(notes.Get("fence:" + b.Database))
 		if err != nil {
 			return err
@@ -162,7 +162,7 @@ func (s *Switch) catchUp(ctx context.Context, notes *journal.Notes) error {
 func (s *Switch) turn(ctx context.Context, _ *journal.Notes) error {
 	ctx, cancel := s.paused(ctx)
 	defer cancel()
-	err := s.each(ctx, func(ctx context.Context, i int, b *postgres.Bridge) error {
+	err := s.each(ctx, func(ctx context.Context, i int, b *postgres.Writer) error {
 		return b.Turn(ctx, string(s.from), s.sequences[i])
 	})
 	return orCause(ctx, err)
@@ -173,7 +173,7 @@ func (s *Switch) turn(ctx context.Context, _ *journal.Notes) error {
 func (s *Switch) unturn(ctx context.Context, _ *journal.Notes) error {
 	ctx, cancel := context.WithTimeout(ctx, undoPatience)
 	defer cancel()
-	err := s.everyone(ctx, func(ctx context.Context, b *postgres.Bridge) error { return b.Unturn(ctx, string(s.from)) })
+	err := s.everyone(ctx, func(ctx context.Context, b *postgres.Writer) error { return b.Unturn(ctx, string(s.from)) })
 	if errors.Is(err, postgres.ErrUnreachable) || ctx.Err() != nil {
 		return nil
 	}
@@ -181,7 +181,7 @@ func (s *Switch) unturn(ctx context.Context, _ *journal.Notes) error {
 }
 
 func (s *Switch) open(ctx context.Context, _ *journal.Notes) error {
-	return s.each(ctx, func(ctx context.Context, _ int, b *postgres.Bridge) error { return b.Open(ctx, string(s.to)) })
+	return s.each(ctx, func(ctx context.Context, _ int, b *postgres.Writer) error { return b.Open(ctx, string(s.to)) })
 }
 
 func (s *Switch) shift(ctx context.Context, _ *journal.Notes) error {
@@ -201,8 +201,8 @@ func (s *Switch) release(ctx context.Context, notes *journal.Notes) error {
 // prove ends the last sessions on from and notes what was committed behind the fence. That is a finding of the
 // report, not a failure: clients write on the other side already.
 func (s *Switch) prove(ctx context.Context, notes *journal.Notes) error {
-	violations := make([]*postgres.Violation, len(s.bridges))
-	err := s.each(ctx, func(ctx context.Context, i int, b *postgres.Bridge) error {
+	violations := make([]*postgres.Violation, len(s.writers))
+	err := s.each(ctx, func(ctx context.Context, i int, b *postgres.Writer) error {
 		position, err := postgres.ParsePosition(notes.Get("fence:" + b.Database))
 		if err != nil {
 			return err
@@ -216,14 +216,14 @@ func (s *Switch) prove(ctx context.Context, notes *journal.Notes) error {
 	if err != nil {
 		return err
 	}
-	for i, b := range s.bridges {
+	for i, b := range s.writers {
 		notes.Set("proof:"+b.Database, violationNote(violations[i]))
 	}
 	return nil
 }
 
 func (s *Switch) reverse(ctx context.Context, _ *journal.Notes) error {
-	return s.each(ctx, func(ctx context.Context, _ int, b *postgres.Bridge) error { return b.Reverse(ctx, string(s.from)) })
+	return s.each(ctx, func(ctx context.Context, _ int, b *postgres.Writer) error { return b.Reverse(ctx, string(s.from)) })
 }
 
 // orCause says why ctx ended when that is why something failed: drivers only

@@ -17,7 +17,7 @@ import (
 // move is a synced migration with clients on the source.
 type move struct {
 	source, target *migratetest.Server
-	bridge         *postgres.Bridge
+	writer         *postgres.Writer
 	gate           *migratetest.Gate
 	clients        *migratetest.Clients
 	journal        *journal.Journal
@@ -28,9 +28,15 @@ func startMove(t *testing.T, rows int) *move {
 	t.Helper()
 	m := &move{source: migratetest.StartServer(t), target: migratetest.StartServer(t), gate: migratetest.NewGate(migrate.Source)}
 	m.source.Fill(t, rows)
-	m.bridge = migratetest.Bridge(t, migratetest.Pair(t, m.source, m.target))
+	m.writer = migratetest.Writer(t, migratetest.Pair(t, m.source, m.target))
 	m.journal = openJournal(t, filepath.Join(t.TempDir(), "store"))
 	return m
+}
+
+// renew takes over from the engines of other processes.
+func (m *move) renew(t *testing.T) {
+	t.Helper()
+	m.writer = migratetest.Writer(t, migratetest.Pair(t, m.source, m.target))
 }
 
 func openJournal(t testing.TB, path string) *journal.Journal {
@@ -45,7 +51,7 @@ func openJournal(t testing.TB, path string) *journal.Journal {
 
 func (m *move) sync(t *testing.T) {
 	t.Helper()
-	if err := m.bridge.Sync(t.Context(), nil); err != nil {
+	if err := m.writer.Sync(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -66,7 +72,7 @@ func (m *move) shift(t *testing.T, from migrate.Side) migrate.Report {
 	m.runs++
 	p := m.plan(from)
 	run := journal.Run{ID: fmt.Sprint("run-", m.runs), Kind: p.Kind(), Subject: p.Migration, Payload: p.Payload()}
-	outcome, err := m.journal.Run(t.Context(), run, migrate.NewSwitch(p, []*postgres.Bridge{m.bridge}, m.gate).Steps(), nil)
+	outcome, err := m.journal.Run(t.Context(), run, migrate.NewSwitch(p, []*postgres.Writer{m.writer}, m.gate).Steps(), nil)
 	record, rerr := m.journal.Record(t.Context(), run.ID)
 	if rerr != nil {
 		t.Fatal(rerr)
@@ -87,7 +93,7 @@ func (m *move) more(t *testing.T, n int) {
 // audit ends the clients: both sides are equal, nothing failed, nothing acknowledged is missing.
 func (m *move) audit(t *testing.T) postgres.Verification {
 	t.Helper()
-	v, err := m.bridge.Verify(t.Context(), nil)
+	v, err := m.writer.Verify(t.Context(), nil)
 	if err != nil || len(v.Differing) > 0 || len(v.Behind) > 0 {
 		t.Errorf("verify: %+v, %v", v, err)
 	}

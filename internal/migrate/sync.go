@@ -16,16 +16,27 @@ import (
 // Check returns everything that stands against moving these databases. All are
 // judged: what could not be asked of one is a finding too. The error is only that
 // ctx has ended.
-func Check(ctx context.Context, bridges []*postgres.Bridge) (landscape.Findings, error) {
-	found := make([]landscape.Findings, len(bridges))
+func Check(ctx context.Context, readers []*postgres.Reader) (landscape.Findings, error) {
+	return judge(ctx, readers, func(r *postgres.Reader) (landscape.Findings, error) { return r.Check(ctx) })
+}
+
+// Reachable returns which servers can't reach their other side. It writes, and
+// takes that back: it is for operations, not for whoever looks.
+func Reachable(ctx context.Context, pairs []postgres.Pair) (landscape.Findings, error) {
+	return judge(ctx, pairs, func(p postgres.Pair) (landscape.Findings, error) { return postgres.Reachable(ctx, p) })
+}
+
+// judge asks about all databases at once.
+func judge[T any](ctx context.Context, all []T, ask func(T) (landscape.Findings, error)) (landscape.Findings, error) {
+	found := make([]landscape.Findings, len(all))
 	var group sync.WaitGroup
-	for i, b := range bridges {
+	for i, one := range all {
 		group.Go(func() {
-			all, err := b.Check(ctx)
+			findings, err := ask(one)
 			if err != nil {
-				all = append(all, Unasked(err))
+				findings = append(findings, Unasked(err))
 			}
-			found[i] = all
+			found[i] = findings
 		})
 	}
 	group.Wait()
@@ -40,10 +51,10 @@ func Unasked(why error) landscape.Finding {
 // SyncSteps are one step that brings all targets to where they follow their
 // sources. It is not taken back when it fails: run again it goes on, and Abort
 // takes it back. progress may be nil; it is called from several goroutines.
-func SyncSteps(bridges []*postgres.Bridge, progress func(postgres.Progress)) []journal.Step {
+func SyncSteps(writers []*postgres.Writer, progress func(postgres.Progress)) []journal.Step {
 	return []journal.Step{{Name: "sync", Do: func(ctx context.Context, _ *journal.Notes) error {
 		group, ctx := errgroup.WithContext(ctx)
-		for _, b := range bridges {
+		for _, b := range writers {
 			group.Go(func() error { return b.Sync(ctx, progress) })
 		}
 		return group.Wait()
@@ -52,9 +63,9 @@ func SyncSteps(bridges []*postgres.Bridge, progress func(postgres.Progress)) []j
 
 // Verify compares all rows of all databases, one database after the other:
 // it should not take the servers from their clients.
-func Verify(ctx context.Context, bridges []*postgres.Bridge, progress func(postgres.Verification)) ([]postgres.Verification, error) {
+func Verify(ctx context.Context, writers []*postgres.Writer, progress func(postgres.Verification)) ([]postgres.Verification, error) {
 	all := []postgres.Verification{}
-	for _, b := range bridges {
+	for _, b := range writers {
 		v, err := b.Verify(ctx, progress)
 		if err != nil {
 			return all, err
@@ -65,41 +76,41 @@ func Verify(ctx context.Context, bridges []*postgres.Bridge, progress func(postg
 }
 
 // Rejoin tells all databases how their other side is reached now; see
-// postgres.Bridge.Rejoin.
-func Rejoin(ctx context.Context, bridges []*postgres.Bridge) error {
+// postgres.Writer.Rejoin.
+func Rejoin(ctx context.Context, writers []*postgres.Writer) error {
 	var failures []error
-	for _, b := range bridges {
+	for _, b := range writers {
 		failures = append(failures, b.Rejoin(ctx))
 	}
 	return errors.Join(failures...)
 }
 
 // Status looks at all databases.
-func Status(ctx context.Context, bridges []*postgres.Bridge) ([]postgres.Status, error) {
-	all := make([]postgres.Status, len(bridges))
+func Status(ctx context.Context, readers []*postgres.Reader) ([]postgres.Status, error) {
+	all := make([]postgres.Status, len(readers))
 	group, ctx := errgroup.WithContext(ctx)
-	for i, b := range bridges {
+	for i, r := range readers {
 		group.Go(func() (err error) {
-			all[i], err = b.Status(ctx)
+			all[i], err = r.Status(ctx)
 			return err
 		})
 	}
 	return all, group.Wait()
 }
 
-// Abort takes a sync back at all databases; see postgres.Bridge.Abort.
-func Abort(ctx context.Context, bridges []*postgres.Bridge) error {
+// Abort takes a sync back at all databases; see postgres.Writer.Abort.
+func Abort(ctx context.Context, writers []*postgres.Writer) error {
 	var failures []error
-	for _, b := range bridges {
+	for _, b := range writers {
 		failures = append(failures, b.Abort(ctx))
 	}
 	return errors.Join(failures...)
 }
 
-// Finish ends the migration at all databases; see postgres.Bridge.Finish.
-func Finish(ctx context.Context, bridges []*postgres.Bridge) error {
+// Finish ends the migration at all databases; see postgres.Writer.Finish.
+func Finish(ctx context.Context, writers []*postgres.Writer) error {
 	var failures []error
-	for _, b := range bridges {
+	for _, b := range writers {
 		failures = append(failures, b.Finish(ctx))
 	}
 	return errors.Join(failures...)

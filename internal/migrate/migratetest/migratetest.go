@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,7 +83,7 @@ func Pair(t testing.TB, source, target *Server) postgres.Pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return postgres.Pair{Migration: "datacenter", Database: database, Owner: Owner,
+	return postgres.Pair{Migration: "datacenter", Database: database, Owner: Owner, State: "test",
 		Dump:   postgres.Dump{Path: filepath.Join(inst.Bin, "pg_dump"), Env: inst.Env},
 		Source: Side(t, source.Admin), Target: Side(t, target.Admin)}
 }
@@ -97,9 +98,22 @@ func Side(t testing.TB, admin string) postgres.Side {
 	return postgres.Side{Config: config, PeerConnInfo: admin}
 }
 
-// Bridge that closes with the test.
-func Bridge(t testing.TB, p postgres.Pair) *postgres.Bridge {
-	b := postgres.NewBridge(p)
+// generation of the writer that was made last, in this process or for another.
+var generation atomic.Uint64
+
+// Generation is one that no writer has had yet.
+func Generation() uint64 { return generation.Add(1) }
+
+// Writer that closes with the test: that of an engine which starts now.
+func Writer(t testing.TB, p postgres.Pair) *postgres.Writer {
+	b := postgres.NewWriter(p, Generation())
+	t.Cleanup(b.Close)
+	return b
+}
+
+// Reader that closes with the test.
+func Reader(t testing.TB, p postgres.Pair) *postgres.Reader {
+	b := postgres.NewReader(p)
 	t.Cleanup(b.Close)
 	return b
 }

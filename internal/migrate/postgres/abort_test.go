@@ -31,10 +31,10 @@ func TestAbortNeverLosesTheTruth(t *testing.T) {
 	expect("inside a rollback", b.Abort(t.Context()), postgres.ErrTruthMoved)
 	lost := migratetest.Pair(t, source, target)
 	lost.Source.Config.Port = 1
-	expect("the source can't be reached", migratetest.Bridge(t, lost).Abort(t.Context()), postgres.ErrUnreachable)
+	expect("the source can't be reached", migratetest.Writer(t, lost).Abort(t.Context()), postgres.ErrUnreachable)
 	lost = migratetest.Pair(t, source, target)
 	lost.Target.Config.Port = 1
-	expect("the target can't be reached", migratetest.Bridge(t, lost).Abort(t.Context()), postgres.ErrUnreachable)
+	expect("the target can't be reached", migratetest.Writer(t, lost).Abort(t.Context()), postgres.ErrUnreachable)
 }
 
 // A target that is gone does not keep the source from being cleaned.
@@ -43,7 +43,7 @@ func TestAbortWithoutTarget(t *testing.T) {
 	source, target, _ := synced(t, 10)
 	lost := migratetest.Pair(t, source, target)
 	lost.Target.Config.Port = 1
-	if err := migratetest.Bridge(t, lost).Abort(t.Context()); !errors.Is(err, postgres.ErrUnreachable) {
+	if err := migratetest.Writer(t, lost).Abort(t.Context()); !errors.Is(err, postgres.ErrUnreachable) {
 		t.Errorf("abort: %v", err)
 	}
 	migratetest.Eventually(t, "the source is clean", func() bool { return migratetest.Text(t, source.Admin, left) == "0" })

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 
 	"godwit/internal/landscape"
 	"godwit/internal/migrate/migratetest"
+	"godwit/internal/migrate/postgres"
 	"godwit/internal/site/local/postgres/postgrestest"
 )
 
@@ -35,7 +37,7 @@ func TestCheckFindsEverythingAtOnce(t *testing.T) {
 	pair := migratetest.Pair(t, source, target)
 	pair.Target.FreeBytes = 1
 	pair.Source.PeerConnInfo = "host=127.0.0.1 port=1 dbname=shop"
-	findings, err := migratetest.Bridge(t, pair).Check(t.Context())
+	findings, err := check(t, pair)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +67,13 @@ func TestCheckFindsEverythingAtOnce(t *testing.T) {
 	}
 }
 
+// check asks everything that stands against moving a pair.
+func check(t *testing.T, pair postgres.Pair) (landscape.Findings, error) {
+	findings, err := migratetest.Reader(t, pair).Check(t.Context())
+	between, failure := postgres.Reachable(t.Context(), pair)
+	return append(findings, between...), errors.Join(err, failure)
+}
+
 func found(all landscape.Findings, want string) bool {
 	for _, f := range all {
 		if strings.Contains(string(f.Severity)+" "+strings.TrimPrefix(f.Summary, `database "shop", `), want) {
@@ -78,7 +87,7 @@ func TestCheckFindsNothing(t *testing.T) {
 	t.Parallel()
 	source, target := migratetest.StartServer(t), migratetest.StartServer(t)
 	source.Fill(t, 1)
-	findings, err := migratetest.Bridge(t, migratetest.Pair(t, source, target)).Check(t.Context())
+	findings, err := check(t, migratetest.Pair(t, source, target))
 	if err != nil || len(findings) > 0 {
 		t.Errorf("%+v, %v", findings, err)
 	}
@@ -90,7 +99,7 @@ func TestCheckOfServerThatIsAway(t *testing.T) {
 	pair := migratetest.Pair(t, source, source)
 	pair.Target.Config.Port = 1
 	pair.Target.Config.Fallbacks = nil
-	findings, err := migratetest.Bridge(t, pair).Check(t.Context())
+	findings, err := check(t, pair)
 	if err != nil || !found(findings, "error target: can't be reached") {
 		t.Errorf("%+v, %v", findings, err)
 	}

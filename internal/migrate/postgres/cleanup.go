@@ -12,7 +12,7 @@ import (
 // first. It is idempotent. When the target can't be reached the source is
 // cleaned and the error says what is left; without the source nothing is done,
 // for it alone knows who holds the truth.
-func (b *Bridge) Abort(ctx context.Context) error {
+func (b *Writer) Abort(ctx context.Context) error {
 	source, err := b.fenced(ctx, Source)
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func (b *Bridge) Abort(ctx context.Context) error {
 
 // giveBack opens a fenced source, if it has everything: the target is fenced
 // too, and the source does not follow it.
-func (b *Bridge) giveBack(ctx context.Context, targetFenced bool) error {
+func (b *Writer) giveBack(ctx context.Context, targetFenced bool) error {
 	follows, err := b.streams(ctx, Source)
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (b *Bridge) giveBack(ctx context.Context, targetFenced bool) error {
 }
 
 // wipeTarget empties the target and strips it.
-func (b *Bridge) wipeTarget(ctx context.Context) error {
+func (b *Writer) wipeTarget(ctx context.Context) error {
 	// While it is wiped, nobody may see half of it as the truth: the fence goes last.
 	if err := b.wipe(ctx); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (b *Bridge) wipeTarget(ctx context.Context) error {
 }
 
 // strip removes slots, publication, guards, fence and schema from side.
-func (b *Bridge) strip(ctx context.Context, side string) error {
+func (b *Writer) strip(ctx context.Context, side string) error {
 	if err := b.retire(ctx, side); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (b *Bridge) strip(ctx context.Context, side string) error {
 }
 
 // retire removes what replicates from side: slots and publication.
-func (b *Bridge) retire(ctx context.Context, side string) error {
+func (b *Writer) retire(ctx context.Context, side string) error {
 	slots, err := b.copiers(ctx, side)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (b *Bridge) retire(ctx context.Context, side string) error {
 
 // copiers are the slots on side from which the other side copies rows. Its
 // server makes and drops them by itself, but when it died they stay.
-func (b *Bridge) copiers(ctx context.Context, side string) ([]string, error) {
+func (b *Writer) copiers(ctx context.Context, side string) ([]string, error) {
 	noted, err := b.write(ctx, side, "SELECT to_regclass('godwit.state')")
 	if err != nil || noted[0] == "" {
 		return nil, err
@@ -111,7 +111,7 @@ func (b *Bridge) copiers(ctx context.Context, side string) ([]string, error) {
 }
 
 // noteCopiers notes on the source how the server of the target names them.
-func (b *Bridge) noteCopiers(ctx context.Context) error {
+func (b *Writer) noteCopiers(ctx context.Context) error {
 	names, err := b.write(ctx, Target, fmt.Sprintf(`SELECT format('pg\_%%s\_sync\_%%%%\_%%s', s.oid, c.system_identifier)
 		FROM pg_subscription s, pg_control_system() c WHERE s.subname = %s`, literal(b.subscription())))
 	if err != nil {
@@ -124,7 +124,7 @@ func (b *Bridge) noteCopiers(ctx context.Context) error {
 // Finish ends the migration after the cutover: nothing of godwit is left on
 // the target, and the source is left fenced. ErrState when the target does not
 // hold the truth. It is idempotent.
-func (b *Bridge) Finish(ctx context.Context) error {
+func (b *Writer) Finish(ctx context.Context) error {
 	fenced, err := b.fenced(ctx, Source)
 	if err != nil {
 		return err

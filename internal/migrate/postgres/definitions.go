@@ -15,7 +15,7 @@ import (
 // copyDefinitions makes everything but the rows on the target, in one
 // transaction, and notes that it did: a second call does nothing. They are made
 // by a role of a moment, so that exactly what it owns can be given to the owner.
-func (b *Bridge) copyDefinitions(ctx context.Context) error {
+func (b *Writer) copyDefinitions(ctx context.Context) error {
 	done, err := b.write(ctx, Target, "SELECT value FROM godwit.state WHERE key = 'copied'")
 	if err != nil || done[0] != "" {
 		return err
@@ -42,7 +42,7 @@ func (b *Bridge) copyDefinitions(ctx context.Context) error {
 }
 
 // dump reads the definitions of the source with pg_dump.
-func (b *Bridge) dump(ctx context.Context) (string, error) {
+func (b *Writer) dump(ctx context.Context) (string, error) {
 	path := b.Dump.Path
 	if path == "" {
 		path = "pg_dump"
@@ -60,7 +60,7 @@ func (b *Bridge) dump(ctx context.Context) (string, error) {
 
 // dumpEnv says how pg_dump reaches the source; in its environment, because
 // arguments can be read by everybody on the machine. The last of a name counts.
-func (b *Bridge) dumpEnv() []string {
+func (b *Writer) dumpEnv() []string {
 	c := b.Source.Config
 	return append([]string{"PGHOST=" + c.Host, "PGPORT=" + strconv.Itoa(int(c.Port)), "PGUSER=" + c.User, "PGPASSWORD=" + c.Password,
 		"PGDATABASE=" + c.Database, "PGOPTIONS=-c default_transaction_read_only=off"}, b.Dump.Env...)
@@ -79,7 +79,7 @@ func withoutCommands(dump string) string {
 
 // restore makes the definitions on the target. The dump changes the settings
 // of its session, so that it gets a fresh one, which ends with it.
-func (b *Bridge) restore(ctx context.Context, dump string) error {
+func (b *Writer) restore(ctx context.Context, dump string) error {
 	b.drop(ctx, Target)
 	defer b.drop(context.WithoutCancel(ctx), Target)
 	super, err := b.super(ctx, Target)
@@ -100,7 +100,7 @@ func (b *Bridge) restore(ctx context.Context, dump string) error {
 }
 
 // restorer is the role of a moment that makes what is copied; owner gets it.
-func (b *Bridge) restorer() (restorer, owner string) {
+func (b *Writer) restorer() (restorer, owner string) {
 	owner = "CURRENT_USER"
 	if b.Owner != "" {
 		owner = ident(b.Owner)
@@ -108,7 +108,7 @@ func (b *Bridge) restorer() (restorer, owner string) {
 	return ident(b.name() + "_r"), owner
 }
 
-func (b *Bridge) restoreAsSuper(dump string) []string {
+func (b *Writer) restoreAsSuper(dump string) []string {
 	restorer, owner := b.restorer()
 	return []string{"DROP EVENT TRIGGER IF EXISTS " + guardTrigger, // made again by equip
 		"DROP ROLE IF EXISTS " + restorer, "CREATE ROLE " + restorer + " SUPERUSER", "SET LOCAL ROLE " + restorer, dump,
@@ -117,7 +117,7 @@ func (b *Bridge) restoreAsSuper(dump string) []string {
 
 // restoreAsOther is the same without a superuser: extensions are made by the
 // engine's role, which may, and all else by a role that has only what it needs.
-func (b *Bridge) restoreAsOther(ctx context.Context, dump string) ([]string, error) {
+func (b *Writer) restoreAsOther(ctx context.Context, dump string) ([]string, error) {
 	conn, err := b.watcher(ctx, Source)
 	if err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ func withoutExtensions(dump string, schemas []string) string {
 }
 
 // wipe drops from the target what restore made there.
-func (b *Bridge) wipe(ctx context.Context) error {
+func (b *Writer) wipe(ctx context.Context) error {
 	conn, err := b.writer(ctx, Target)
 	if err != nil {
 		return err

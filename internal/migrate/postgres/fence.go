@@ -29,6 +29,7 @@ func ParsePosition(s string) (Position, error) {
 // strangers are the sessions of others in this database: clients, and
 // walsenders that run a transaction of their own, for they take SQL too.
 const strangers = `FROM pg_stat_activity a WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.pid <> ALL ('{%s}'::int[])
+	AND NOT (a.application_name = '` + ReaderName + `' AND a.usename = current_user)
 	AND (a.backend_type = 'client backend' OR a.backend_type = 'walsender' AND a.xact_start IS NOT NULL
 		AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = a.pid))` + endable
 
@@ -51,7 +52,7 @@ const prepared = "SELECT string_agg(gid, ', ') FROM pg_prepared_xacts WHERE data
 //
 // The flag is committed without waiting for the disk: the marker's commit
 // waits, and with it everything before.
-func (b *Bridge) Fence(ctx context.Context, side string) (Position, error) {
+func (b *Writer) Fence(ctx context.Context, side string) (Position, error) {
 	var p Position
 	values, err := b.write(ctx, side, "BEGIN", "SET LOCAL synchronous_commit = off", "SELECT godwit.raise_fence(true)", "COMMIT",
 		b.end(side, busy), prepared, "SELECT pg_current_wal_insert_lsn()")
@@ -74,7 +75,7 @@ func (b *Bridge) Fence(ctx context.Context, side string) (Position, error) {
 // Evict ends all sessions of others on side and waits until they are gone.
 // New ones of all but superusers are refused while the fence is up, where the
 // engine is one itself; else they are read-only.
-func (b *Bridge) Evict(ctx context.Context, side string) error {
+func (b *Writer) Evict(ctx context.Context, side string) error {
 	values, err := b.write(ctx, side, b.end(side, ""))
 	if err == nil && values[0] != "" {
 		_, _, err = b.awaitEnd(ctx, side, values[0])
@@ -83,7 +84,7 @@ func (b *Bridge) Evict(ctx context.Context, side string) error {
 }
 
 // end is the statement that ends strangers and returns who they are.
-func (b *Bridge) end(side, which string) string {
+func (b *Writer) end(side, which string) string {
 	return "SELECT string_agg(format('(%s, %L)', a.pid, a.backend_start), ', ') FILTER (WHERE pg_terminate_backend(a.pid)) " +
 		fmt.Sprintf(strangers, pidList(b.own(side))) + which
 }
@@ -92,7 +93,7 @@ func (b *Bridge) end(side, which string) string {
 // them sees the fence, and somebody who connects for ever must not keep it
 // from standing. It returns prepared transactions and the position since when
 // they are gone.
-func (b *Bridge) awaitEnd(ctx context.Context, side, sessions string) (open, position string, err error) {
+func (b *Writer) awaitEnd(ctx context.Context, side, sessions string) (open, position string, err error) {
 	look := []string{
 		"SELECT count(*) FROM pg_stat_activity WHERE (pid, backend_start) IN (SELECT pid, t::timestamptz FROM (VALUES " + sessions + ") v (pid, t))",
 		prepared,
@@ -111,7 +112,7 @@ func (b *Bridge) awaitEnd(ctx context.Context, side, sessions string) (open, pos
 
 // mark commits the engine's own row on side. Marker is read before the commit:
 // the commit is after it, and whoever has replayed beyond it has the commit.
-func (b *Bridge) mark(ctx context.Context, side string, p *Position) error {
+func (b *Writer) mark(ctx context.Context, side string, p *Position) error {
 	values, err := b.write(ctx, side, "BEGIN",
 		"INSERT INTO godwit.marker VALUES ("+literal(side)+", 1) ON CONFLICT (side) DO UPDATE SET n = marker.n + 1",
 		"SELECT pg_current_xact_id()", "SELECT pg_current_wal_insert_lsn()", "COMMIT")
@@ -125,7 +126,7 @@ func (b *Bridge) mark(ctx context.Context, side string, p *Position) error {
 // Guard makes side refuse writes, but lets everybody connect and read: the
 // target from sync on, so that its services can be up, with open sessions,
 // before the cutover.
-func (b *Bridge) Guard(ctx context.Context, side string) error {
+func (b *Writer) Guard(ctx context.Context, side string) error {
 	_, err := b.write(ctx, side, "SELECT godwit.raise_fence(false)")
 	return err
 }
@@ -133,7 +134,7 @@ func (b *Bridge) Guard(ctx context.Context, side string) error {
 // Unfence restores what there was before Fence or Guard. Sessions that were
 // opened behind a fence would stay read-only: they are ended, so that their
 // owners open new ones.
-func (b *Bridge) Unfence(ctx context.Context, side string) error {
+func (b *Writer) Unfence(ctx context.Context, side string) error {
 	values, err := b.write(ctx, side,
 		"SELECT coalesce(CASE WHEN closed THEN closed_at END::text, '') FROM godwit.fence", "SELECT godwit.lower_fence()")
 	if err != nil || values[0] == "" {
@@ -144,8 +145,8 @@ func (b *Bridge) Unfence(ctx context.Context, side string) error {
 }
 
 // fenced says whether side refuses writes. false when godwit was never there.
-func (b *Bridge) fenced(ctx context.Context, side string) (bool, error) {
-	conn, err := b.writer(ctx, side)
+func (b *Reader) fenced(ctx context.Context, side string) (bool, error) {
+	conn, err := b.watcher(ctx, side)
 	if err != nil {
 		return false, err
 	}

@@ -17,11 +17,11 @@ import (
 )
 
 // synced is a source and a target that follows it.
-func synced(t *testing.T, rows int) (source, target *migratetest.Server, b *postgres.Bridge) {
+func synced(t *testing.T, rows int) (source, target *migratetest.Server, b *postgres.Writer) {
 	t.Helper()
 	source, target = migratetest.StartServer(t), migratetest.StartServer(t)
 	source.Fill(t, rows)
-	b = migratetest.Bridge(t, migratetest.Pair(t, source, target))
+	b = migratetest.Writer(t, migratetest.Pair(t, source, target))
 	if err := b.Sync(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestTakeOverEndsEarlierEngine(t *testing.T) {
 	if err := b.Unfence(t.Context(), postgres.Source); err != nil { // opens its session
 		t.Fatal(err)
 	}
-	second := migratetest.Bridge(t, migratetest.Pair(t, source, source))
+	second := migratetest.Writer(t, migratetest.Pair(t, source, source))
 	second.Target = b.Target
 	if err := second.Unfence(t.Context(), postgres.Source); err != nil {
 		t.Fatal(err)

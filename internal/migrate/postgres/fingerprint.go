@@ -66,7 +66,7 @@ const stampOf = `SELECT sum(hashtextextended(row, 0))::text FROM (
 	UNION ALL SELECT concat('r', oid, ':', xmin) FROM pg_rewrite WHERE oid >= 16384) rows`
 
 // stamp reads stampOf of side, beside the writer.
-func (b *Bridge) stamp(ctx context.Context, side string) (string, error) {
+func (b *Reader) stamp(ctx context.Context, side string) (string, error) {
 	conn, err := b.watcher(ctx, side)
 	if err != nil {
 		return "", err
@@ -79,7 +79,7 @@ func (b *Bridge) stamp(ctx context.Context, side string) (string, error) {
 }
 
 // StillUnchanged is Unchanged, in less time when nothing changed since Prepare.
-func (b *Bridge) StillUnchanged(ctx context.Context, side string) error {
+func (b *Writer) StillUnchanged(ctx context.Context, side string) error {
 	now, err := b.stamp(ctx, side)
 	if err != nil || now == b.prepared {
 		return err
@@ -88,7 +88,7 @@ func (b *Bridge) StillUnchanged(ctx context.Context, side string) error {
 }
 
 // fingerprint returns every definition on side with its sum.
-func (b *Bridge) fingerprint(ctx context.Context, side string) (map[string]string, error) {
+func (b *Reader) fingerprint(ctx context.Context, side string) (map[string]string, error) {
 	conn, err := b.watcher(ctx, side)
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (b *Bridge) fingerprint(ctx context.Context, side string) (map[string]strin
 }
 
 // rememberFingerprint notes the definitions of side as they are now.
-func (b *Bridge) rememberFingerprint(ctx context.Context, side string, all map[string]string) error {
+func (b *Writer) rememberFingerprint(ctx context.Context, side string, all map[string]string) error {
 	text, err := json.Marshal(all)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (b *Bridge) rememberFingerprint(ctx context.Context, side string, all map[s
 
 // Unchanged is ErrChanged, naming the objects, when the definitions on side
 // are not those of the sync. It uses a session of its own, beside the writer.
-func (b *Bridge) Unchanged(ctx context.Context, side string) error {
+func (b *Reader) Unchanged(ctx context.Context, side string) error {
 	conn, err := b.watcher(ctx, side)
 	if err != nil {
 		return err

@@ -42,14 +42,13 @@ func column(ctx context.Context, conn *pgx.Conn, query string, args ...any) ([]s
 }
 
 // equip makes schema godwit on side, and notes whose it is.
-func (b *Bridge) equip(ctx context.Context, side string) error {
-	_, err := b.write(ctx, side, "BEGIN", "SET LOCAL client_min_messages = warning", strings.TrimSpace(apparatus)+"\n", "INSERT INTO godwit.state VALUES ('pair', "+
-		literal(b.name())+") ON CONFLICT DO NOTHING", "COMMIT")
+func (b *Writer) equip(ctx context.Context, side string) error {
+	_, err := b.write(ctx, side, append(append([]string{"BEGIN", "SET LOCAL client_min_messages = warning", strings.TrimSpace(apparatus) + "\n"}, b.signature()...), "COMMIT")...)
 	return err
 }
 
 // guard puts the guard on every table of side that has none.
-func (b *Bridge) guard(ctx context.Context, side string) error {
+func (b *Writer) guard(ctx context.Context, side string) error {
 	conn, err := b.writer(ctx, side)
 	if err != nil {
 		return err
@@ -72,7 +71,7 @@ func (b *Bridge) guard(ctx context.Context, side string) error {
 }
 
 // unguard takes the guards away.
-func (b *Bridge) unguard(ctx context.Context, side string) error {
+func (b *Writer) unguard(ctx context.Context, side string) error {
 	conn, err := b.writer(ctx, side)
 	if err != nil {
 		return err
@@ -92,7 +91,7 @@ func (b *Bridge) unguard(ctx context.Context, side string) error {
 
 // patiently runs statements that lock a table in one transaction, giving way
 // to whoever uses the table and trying again.
-func (b *Bridge) patiently(ctx context.Context, side string, statements ...string) error {
+func (b *Writer) patiently(ctx context.Context, side string, statements ...string) error {
 	all := append([]string{"BEGIN", fmt.Sprintf("SET LOCAL lock_timeout = '%dms'", lockPatience.Milliseconds()), "SET LOCAL client_min_messages = warning"},
 		append(statements, "COMMIT")...)
 	var last error

@@ -24,13 +24,13 @@ const orphanAge = 3 * time.Second
 type orphans map[string]time.Time // slot, since when it is missed
 
 // look is errOrphan when there is one.
-func (o orphans) look(ctx context.Context, b *Bridge) error {
+func (o orphans) look(ctx context.Context, b *Reader) error {
 	slots, err := b.expectedSlots(ctx)
 	if err != nil || len(slots) == 0 {
 		clear(o)
 		return err
 	}
-	conn, err := b.writer(ctx, Source)
+	conn, err := b.watcher(ctx, Source)
 	if err != nil {
 		return err
 	}
@@ -58,8 +58,8 @@ func (o orphans) look(ctx context.Context, b *Bridge) error {
 
 // expectedSlots are those that workers of the target will read from on the
 // source: of tables whose rows are copied, and which are not in step yet.
-func (b *Bridge) expectedSlots(ctx context.Context) ([]string, error) {
-	values, err := b.write(ctx, Target, fmt.Sprintf(`SELECT string_agg(format('pg_%%s_sync_%%s_%%s', s.oid, r.srrelid, c.system_identifier), ' ')
+func (b *Reader) expectedSlots(ctx context.Context) ([]string, error) {
+	values, err := b.read(ctx, Target, fmt.Sprintf(`SELECT string_agg(format('pg_%%s_sync_%%s_%%s', s.oid, r.srrelid, c.system_identifier), ' ')
 		FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid, pg_control_system() c
 		WHERE s.subname = %s AND r.srsubstate = 'f'`, literal(b.subscription())))
 	if err != nil {

@@ -42,7 +42,7 @@ func TestTargetDiesDuringSync(t *testing.T) {
 	}
 	options.Dir = made[0]
 	source.Fill(t, 300_000)
-	b := migratetest.Bridge(t, migratetest.Pair(t, source, target))
+	b := migratetest.Writer(t, migratetest.Pair(t, source, target))
 	var once sync.Once
 	var restarted sync.WaitGroup
 	killed := make(chan error, 1)
@@ -127,7 +127,7 @@ func fillDisk(t *testing.T) {
 	target := migratetest.StartServer(t, postgrestest.Change(func(o *local.ServerOptions) { o.Dir = disk }),
 		postgrestest.Config("max_wal_size", "32MB"), postgrestest.Config("min_wal_size", "32MB"))
 	source.Fill(t, 600_000)
-	b := migratetest.Bridge(t, migratetest.Pair(t, source, target))
+	b := migratetest.Writer(t, migratetest.Pair(t, source, target))
 	err = b.Sync(t.Context(), nil)
 	if !errors.Is(err, postgres.ErrDiskFull) && !errors.Is(err, postgres.ErrUnreachable) {
 		t.Errorf("sync onto a full disk: %v", err)

@@ -2,8 +2,8 @@
 // replication, the fence, sequences, checksums. It uses the server's own
 // engine; godwit only says when.
 //
-// Its nouns: a Pair is one database of a migration with its two sides; a Bridge
-// holds the engine's sessions on both. The sides are symmetric. Each has schema
+// Its nouns: a Pair is one database of a migration with its two sides; a Reader
+// looks at both, a Writer changes them. Neither can be made of the other. The sides are symmetric. Each has schema
 // godwit (marker, fence, state), a publication, a subscription to the other
 // side, and guard triggers that refuse writes while its fence is raised. What
 // moves a database from source to target moves it back with the names swapped.
@@ -12,7 +12,8 @@
 //   - a raised fence refuses writes of every role, superusers included, and
 //     lowering it restores exactly what was there before;
 //   - everything is idempotent and works from fresh sessions and half states:
-//     whoever takes over first ends the sessions of the engine before it;
+//     a Writer first ends the session of the engine before it, and no other's;
+//   - looking changes nothing, waits for nobody and ends nobody;
 //   - the two directions never stream at the same time.
 //
 // Only package migrate and the engine may import it.
@@ -75,6 +76,7 @@ type Dump struct {
 type Pair struct {
 	Migration string
 	Database  string
+	State     string // id of the state directory that moves it; a word
 	Source    Side
 	Target    Side
 	Owner     string // role on the target that owns the copied objects; "" means the engine's own

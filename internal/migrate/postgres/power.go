@@ -21,8 +21,8 @@ import (
 //     but found: Unchanged and StillUnchanged look for it.
 
 // super says whether the engine's role on side is a superuser.
-func (b *Bridge) super(ctx context.Context, side string) (bool, error) {
-	values, err := b.write(ctx, side, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+func (b *Reader) super(ctx context.Context, side string) (bool, error) {
+	values, err := b.read(ctx, side, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
 	return err == nil && values[0] == "t", err
 }
 

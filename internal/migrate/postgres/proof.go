@@ -18,7 +18,7 @@ type Violation struct {
 // Prove reads the log of a fenced side from before the fence and returns what
 // other sessions committed after it; nil is the proof that the fence held. It
 // may be called until Reverse has begun.
-func (b *Bridge) Prove(ctx context.Context, from string, p Position) (*Violation, error) {
+func (b *Writer) Prove(ctx context.Context, from string, p Position) (*Violation, error) {
 	fence, err := parseLSN(p.Fence)
 	if err != nil {
 		return nil, err

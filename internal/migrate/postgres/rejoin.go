@@ -9,11 +9,11 @@ import (
 // keep what they were made with, and RDS gives its master another password every
 // week: the next connection of the stream would be refused. What has not changed
 // goes on undisturbed; a side without a subscription is left alone.
-func (b *Bridge) Rejoin(ctx context.Context) error {
+func (b *Writer) Rejoin(ctx context.Context) error {
 	return errors.Join(b.rejoin(ctx, Source), b.rejoin(ctx, Target))
 }
 
-func (b *Bridge) rejoin(ctx context.Context, side string) error {
+func (b *Writer) rejoin(ctx context.Context, side string) error {
 	exists, err := b.subscribed(ctx, side)
 	if err != nil || !exists {
 		return err

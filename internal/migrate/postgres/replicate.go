@@ -11,7 +11,7 @@ import (
 )
 
 // publish makes the publication of side: an explicit list of tables.
-func (b *Bridge) publish(ctx context.Context, side string) error {
+func (b *Writer) publish(ctx context.Context, side string) error {
 	conn, err := b.writer(ctx, side)
 	if err != nil {
 		return err
@@ -29,14 +29,14 @@ func (b *Bridge) publish(ctx context.Context, side string) error {
 }
 
 // ensureSlot makes a logical slot on side where there is none.
-func (b *Bridge) ensureSlot(ctx context.Context, side, slot string) error {
+func (b *Writer) ensureSlot(ctx context.Context, side, slot string) error {
 	_, err := b.write(ctx, side, fmt.Sprintf(`SELECT pg_create_logical_replication_slot(%s, 'pgoutput')
 		WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %[1]s)`, literal(slot)))
 	return err
 }
 
 // dropSlot drops a slot on side where there is one; who reads from it is ended.
-func (b *Bridge) dropSlot(ctx context.Context, side, slot string) error {
+func (b *Writer) dropSlot(ctx context.Context, side, slot string) error {
 	drop := fmt.Sprintf("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active", literal(slot))
 	look := fmt.Sprintf("SELECT count(*), count(pg_terminate_backend(active_pid)) FROM pg_replication_slots WHERE slot_name = %s", literal(slot))
 	return until(ctx, 2*time.Millisecond, func() (bool, error) {
@@ -49,7 +49,7 @@ func (b *Bridge) dropSlot(ctx context.Context, side, slot string) error {
 }
 
 // freshSlot drops a slot and makes it again, so that it starts now.
-func (b *Bridge) freshSlot(ctx context.Context, side, slot string) error {
+func (b *Writer) freshSlot(ctx context.Context, side, slot string) error {
 	if err := b.dropSlot(ctx, side, slot); err != nil {
 		return err
 	}
@@ -57,8 +57,8 @@ func (b *Bridge) freshSlot(ctx context.Context, side, slot string) error {
 }
 
 // subscribed: side has its subscription to the other one.
-func (b *Bridge) subscribed(ctx context.Context, side string) (bool, error) {
-	conn, err := b.writer(ctx, side)
+func (b *Reader) subscribed(ctx context.Context, side string) (bool, error) {
+	conn, err := b.watcher(ctx, side)
 	if err != nil {
 		return false, err
 	}
@@ -74,7 +74,7 @@ func (b *Bridge) subscribed(ctx context.Context, side string) (bool, error) {
 // While rows are copied, commits wait for the disk: a server that died between
 // forgetting that a table is complete and having dropped the slot from which it
 // was copied could never complete it.
-func (b *Bridge) subscribe(ctx context.Context, side string, copyData bool) error {
+func (b *Writer) subscribe(ctx context.Context, side string, copyData bool) error {
 	exists, err := b.subscribed(ctx, side)
 	if err != nil || exists {
 		return err
@@ -87,14 +87,14 @@ func (b *Bridge) subscribe(ctx context.Context, side string, copyData bool) erro
 
 // hasten lets the stream to side no longer wait for the disk at each commit:
 // Open does, once, for all before it.
-func (b *Bridge) hasten(ctx context.Context, side string) error {
+func (b *Writer) hasten(ctx context.Context, side string) error {
 	_, err := b.write(ctx, side, "ALTER SUBSCRIPTION "+ident(b.subscription())+" SET (synchronous_commit = off)")
 	return err
 }
 
 // unsubscribe drops the subscription on side, leaving the slot at the other
 // side alone, which may not be reachable.
-func (b *Bridge) unsubscribe(ctx context.Context, side string) error {
+func (b *Writer) unsubscribe(ctx context.Context, side string) error {
 	exists, err := b.subscribed(ctx, side)
 	if err != nil || !exists {
 		return err
@@ -106,14 +106,14 @@ func (b *Bridge) unsubscribe(ctx context.Context, side string) error {
 }
 
 // origin is the SQL for the name of the replication origin of a subscription.
-func (b *Bridge) origin() string {
+func (b *Reader) origin() string {
 	return fmt.Sprintf("(SELECT 'pg_' || s.oid FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid "+
 		"WHERE d.datname = current_database() AND s.subname = %s)", literal(b.subscription()))
 }
 
 // CaughtUp waits until the side opposite of from has replayed everything up
 // to and with the marker.
-func (b *Bridge) CaughtUp(ctx context.Context, from string, p Position) error {
+func (b *Writer) CaughtUp(ctx context.Context, from string, p Position) error {
 	look := fmt.Sprintf("SELECT pg_replication_origin_progress(%s, false) > %s::pg_lsn", b.origin(), literal(p.Marker))
 	err := until(ctx, poll, func() (bool, error) {
 		values, err := b.write(ctx, other(from), look)
@@ -127,7 +127,7 @@ func (b *Bridge) CaughtUp(ctx context.Context, from string, p Position) error {
 
 // roundTrip is how long a row needs from one side to the other: the lag, seen
 // as a client would.
-func (b *Bridge) roundTrip(ctx context.Context, from string) (time.Duration, error) {
+func (b *Writer) roundTrip(ctx context.Context, from string) (time.Duration, error) {
 	begun := time.Now()
 	var p Position
 	if err := b.mark(ctx, from, &p); err != nil {
@@ -143,7 +143,7 @@ const smallLag = 250 * time.Millisecond
 // Prepare does everything that can be done before the hold, so that little is
 // left for the write pause: sessions are opened, the streams are warm, slots
 // start here. It changes nothing that a client notices; Unprepare takes it back.
-func (b *Bridge) Prepare(ctx context.Context, from string) error {
+func (b *Writer) Prepare(ctx context.Context, from string) error {
 	to := other(from)
 	if err := b.ready(ctx, from); err != nil {
 		return err
@@ -175,7 +175,7 @@ func (b *Bridge) Prepare(ctx context.Context, from string) error {
 
 // blameOldest adds to an error of waiting which transaction on side has been
 // open for longest: a slot starts only when all that were open have ended.
-func (b *Bridge) blameOldest(ctx context.Context, side string, err error) error {
+func (b *Reader) blameOldest(ctx context.Context, side string, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (b *Bridge) blameOldest(ctx context.Context, side string, err error) error 
 
 // warm does once, without effect, what the write pause does: the first time a
 // session does something takes it several times as long.
-func (b *Bridge) warm(ctx context.Context, from string) error {
+func (b *Writer) warm(ctx context.Context, from string) error {
 	if _, err := b.write(ctx, from, "BEGIN", "SELECT godwit.raise_fence(true)", "ROLLBACK", b.end(from, busy+" AND false")); err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (b *Bridge) warm(ctx context.Context, from string) error {
 
 // ready is ErrState unless from may be written to, to may not, and the stream
 // between them is complete. A stream that an undone switch left stopped is started.
-func (b *Bridge) ready(ctx context.Context, from string) error {
+func (b *Writer) ready(ctx context.Context, from string) error {
 	to := other(from)
 	for _, side := range []string{from, to} {
 		fenced, err := b.fenced(ctx, side)
@@ -240,11 +240,11 @@ func (b *Bridge) ready(ctx context.Context, from string) error {
 }
 
 // Unprepare drops the slots that Prepare made: they would keep the log for ever.
-func (b *Bridge) Unprepare(ctx context.Context, from string) error {
+func (b *Writer) Unprepare(ctx context.Context, from string) error {
 	return errors.Join(b.dropSlot(ctx, from, b.proof(from)), b.dropSlot(ctx, other(from), b.outgoing(other(from))))
 }
 
-func (b *Bridge) enable(ctx context.Context, side string) error {
+func (b *Writer) enable(ctx context.Context, side string) error {
 	_, err := b.write(ctx, side, "ALTER SUBSCRIPTION "+ident(b.subscription())+" ENABLE")
 	return err
 }
@@ -252,7 +252,7 @@ func (b *Bridge) enable(ctx context.Context, side string) error {
 // Turn ends the stream from→to on to, carries the sequences, and notes where
 // the log of to stands: the way back starts there. It does not wait for the
 // disk; Open does. Nothing happens when to is open already.
-func (b *Bridge) Turn(ctx context.Context, from string, seqs []Sequence) error {
+func (b *Writer) Turn(ctx context.Context, from string, seqs []Sequence) error {
 	do := "ALTER SUBSCRIPTION " + ident(b.subscription()) + " DISABLE;\n"
 	if len(seqs) > 0 {
 		do += setSequences(seqs) + ";\n"
@@ -263,21 +263,21 @@ func (b *Bridge) Turn(ctx context.Context, from string, seqs []Sequence) error {
 }
 
 // streams says whether the subscription on side is enabled.
-func (b *Bridge) streams(ctx context.Context, side string) (bool, error) {
-	values, err := b.write(ctx, side, fmt.Sprintf("SELECT s.subenabled FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid "+
+func (b *Reader) streams(ctx context.Context, side string) (bool, error) {
+	values, err := b.read(ctx, side, fmt.Sprintf("SELECT s.subenabled FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid "+
 		"WHERE d.datname = current_database() AND s.subname = %s", literal(b.subscription())))
 	return err == nil && values[0] == "t", err
 }
 
 // Unturn starts the stream from→to again.
-func (b *Bridge) Unturn(ctx context.Context, from string) error { return b.enable(ctx, other(from)) }
+func (b *Writer) Unturn(ctx context.Context, from string) error { return b.enable(ctx, other(from)) }
 
 // Open lets clients write on to. From here on it holds the truth.
-func (b *Bridge) Open(ctx context.Context, to string) error { return b.Unfence(ctx, to) }
+func (b *Writer) Open(ctx context.Context, to string) error { return b.Unfence(ctx, to) }
 
 // Reverse starts the stream to→from, from where to stood when it was turned,
 // once the one from→to has ended; what is no longer needed on from is dropped.
-func (b *Bridge) Reverse(ctx context.Context, from string) error {
+func (b *Writer) Reverse(ctx context.Context, from string) error {
 	to := other(from)
 	gone := fmt.Sprintf("SELECT count(*) FROM pg_stat_subscription WHERE subname = %s AND pid IS NOT NULL", literal(b.subscription()))
 	err := until(ctx, 2*time.Millisecond, func() (bool, error) {

@@ -62,11 +62,11 @@ var rules = append(powers, []rule{
 		WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R') AND t.tgname <> 'godwit_guard'`,
 		"trigger %s fires for replicated rows too", "ALTER TABLE … ENABLE TRIGGER …, unless that is what you want"},
 	{Source, landscape.Warning, `SELECT DISTINCT coalesce(nullif(application_name, ''), backend_type) FROM pg_stat_activity
-		WHERE datname = current_database() AND usename = current_user AND backend_type = 'client backend' AND application_name <> 'godwit'`,
+		WHERE datname = current_database() AND usename = current_user AND backend_type = 'client backend' AND NOT ` + ours,
 		"%s connects with the engine's own role: while the side is fenced it can read, though not write", "give the engine a role of its own"},
 	{Source, landscape.Warning, `SELECT DISTINCT format('%s from %s as %s', coalesce(nullif(application_name, ''), 'a client'),
 			coalesce(host(client_addr), 'this machine'), usename) FROM pg_stat_activity
-		WHERE datname = current_database() AND backend_type = 'client backend' AND application_name <> 'godwit'`,
+		WHERE datname = current_database() AND backend_type = 'client backend' AND NOT ` + ours,
 		"%s is connected: the cutover ends its session", "make sure that it writes through the gateway only, or can bear that"},
 	{Source, landscape.Warning, `SELECT format('%s (pid %s, %s s)', coalesce(nullif(application_name, ''), backend_type), pid,
 			extract(epoch FROM clock_timestamp() - xact_start)::int) FROM pg_stat_activity

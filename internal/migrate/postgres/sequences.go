@@ -21,7 +21,7 @@ const listSequences = `SELECT format('SELECT %L, last_value, is_called, %L::bool
 
 // carryQuery makes the query that reads all sequences of side at once, "" when
 // there are none. It is made before the write pause.
-func (b *Bridge) carryQuery(ctx context.Context, side string) (string, error) {
+func (b *Writer) carryQuery(ctx context.Context, side string) (string, error) {
 	conn, err := b.writer(ctx, side)
 	if err != nil {
 		return "", err
@@ -32,7 +32,7 @@ func (b *Bridge) carryQuery(ctx context.Context, side string) (string, error) {
 
 // Sequences reads where all sequences of side stand, in one round trip when
 // Prepare ran before.
-func (b *Bridge) Sequences(ctx context.Context, side string) ([]Sequence, error) {
+func (b *Writer) Sequences(ctx context.Context, side string) ([]Sequence, error) {
 	query := b.carry
 	if query == "" {
 		var err error

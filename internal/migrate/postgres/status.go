@@ -29,7 +29,7 @@ type Status struct {
 }
 
 // Status looks at both sides.
-func (b *Bridge) Status(ctx context.Context) (Status, error) {
+func (b *Reader) Status(ctx context.Context) (Status, error) {
 	s := Status{Database: b.Database}
 	fenced := map[string]bool{}
 	for _, side := range []string{Source, Target} {
@@ -86,7 +86,7 @@ func truthOf(source, target bool) string {
 	return Source
 }
 
-func (b *Bridge) truth(ctx context.Context) (string, error) {
+func (b *Reader) truth(ctx context.Context) (string, error) {
 	source, err := b.fenced(ctx, Source)
 	if err != nil {
 		return "", err

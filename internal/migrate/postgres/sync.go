@@ -40,7 +40,7 @@ const (
 // publications, slot, subscriptions, rows, statistics. It is resumable: called
 // again after any failure it goes on. Writers on the source go on; clients of
 // the target can read. progress may be nil.
-func (b *Bridge) Sync(ctx context.Context, progress func(Progress)) error {
+func (b *Writer) Sync(ctx context.Context, progress func(Progress)) error {
 	err := b.sync(ctx, progress)
 	if !errors.Is(err, errOrphan) {
 		return err
@@ -54,7 +54,7 @@ func (b *Bridge) Sync(ctx context.Context, progress func(Progress)) error {
 	return b.sync(ctx, progress)
 }
 
-func (b *Bridge) sync(ctx context.Context, progress func(Progress)) error {
+func (b *Writer) sync(ctx context.Context, progress func(Progress)) error {
 	stage := func(name string) {
 		if progress != nil {
 			progress(Progress{Database: b.Database, Stage: name})
@@ -87,7 +87,7 @@ func (b *Bridge) sync(ctx context.Context, progress func(Progress)) error {
 }
 
 // fenceTarget guards the target, unless it holds the truth already.
-func (b *Bridge) fenceTarget(ctx context.Context) error {
+func (b *Writer) fenceTarget(ctx context.Context) error {
 	truth, err := b.truth(ctx)
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func (b *Bridge) fenceTarget(ctx context.Context) error {
 
 // follow makes the slot and both subscriptions: the forward one streams at
 // once, the reverse one waits for a switch.
-func (b *Bridge) follow(ctx context.Context) error {
+func (b *Writer) follow(ctx context.Context) error {
 	if err := b.ensureSlot(ctx, Source, b.outgoing(Source)); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (b *Bridge) follow(ctx context.Context) error {
 
 // awaitCopy waits until all rows are copied and the stream is close behind. It
 // bears a server that is away for a moment, and gives up when nothing moves.
-func (b *Bridge) awaitCopy(ctx context.Context, progress func(Progress)) error {
+func (b *Writer) awaitCopy(ctx context.Context, progress func(Progress)) error {
 	failures, err := b.copyErrors(ctx)
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func (b *Bridge) awaitCopy(ctx context.Context, progress func(Progress)) error {
 	return until(ctx, copyLook, func() (bool, error) {
 		p, err := b.lookAtCopy(ctx, &failures)
 		if err == nil {
-			err = lost.look(ctx, b)
+			err = lost.look(ctx, b.Reader)
 		}
 		if errors.Is(err, ErrUnreachable) && time.Since(answered) < silence {
 			return false, nil
@@ -158,7 +158,7 @@ func (p Progress) movedSince(last Progress) bool {
 }
 
 // closeBehind says whether all rows are copied and a new one arrives soon.
-func (b *Bridge) closeBehind(ctx context.Context, p Progress) (bool, error) {
+func (b *Writer) closeBehind(ctx context.Context, p Progress) (bool, error) {
 	if p.Tables == 0 || p.Copied < p.Tables {
 		return false, nil
 	}
@@ -173,7 +173,7 @@ func (b *Bridge) closeBehind(ctx context.Context, p Progress) (bool, error) {
 
 // lookAtCopy is where the copy stands; an error when it can't go on. failures
 // is how often workers had failed before; a server that crashed counts anew.
-func (b *Bridge) lookAtCopy(ctx context.Context, failures *int) (Progress, error) {
+func (b *Writer) lookAtCopy(ctx context.Context, failures *int) (Progress, error) {
 	if err := b.Unchanged(ctx, Source); err != nil {
 		return Progress{}, err
 	}
@@ -190,9 +190,9 @@ func (b *Bridge) lookAtCopy(ctx context.Context, failures *int) (Progress, error
 }
 
 // progress reads the state of all tables of the forward subscription.
-func (b *Bridge) progress(ctx context.Context) (Progress, error) {
+func (b *Reader) progress(ctx context.Context) (Progress, error) {
 	p := Progress{Database: b.Database, Stage: "copying rows"}
-	conn, err := b.writer(ctx, Target)
+	conn, err := b.watcher(ctx, Target)
 	if err != nil {
 		return p, err
 	}
@@ -214,8 +214,8 @@ func (b *Bridge) progress(ctx context.Context) (Progress, error) {
 }
 
 // lag is how many bytes of the log of from the other side has not confirmed.
-func (b *Bridge) lag(ctx context.Context, from string) (int64, error) {
-	conn, err := b.writer(ctx, from)
+func (b *Reader) lag(ctx context.Context, from string) (int64, error) {
+	conn, err := b.watcher(ctx, from)
 	if err != nil {
 		return 0, err
 	}
@@ -227,12 +227,12 @@ func (b *Bridge) lag(ctx context.Context, from string) (int64, error) {
 
 // copyErrors is how often workers of the forward subscription have failed; 0
 // on servers that don't count (before 15).
-func (b *Bridge) copyErrors(ctx context.Context) (int, error) {
-	counted, err := b.write(ctx, Target, "SELECT to_regclass('pg_catalog.pg_stat_subscription_stats')")
+func (b *Reader) copyErrors(ctx context.Context) (int, error) {
+	counted, err := b.read(ctx, Target, "SELECT to_regclass('pg_catalog.pg_stat_subscription_stats')")
 	if err != nil || counted[0] == "" {
 		return 0, err
 	}
-	values, err := b.write(ctx, Target, "SELECT coalesce(sum(sync_error_count + apply_error_count), 0) FROM pg_stat_subscription_stats WHERE subname = "+literal(b.subscription()))
+	values, err := b.read(ctx, Target, "SELECT coalesce(sum(sync_error_count + apply_error_count), 0) FROM pg_stat_subscription_stats WHERE subname = "+literal(b.subscription()))
 	if err != nil {
 		return 0, err
 	}
@@ -243,7 +243,7 @@ func (b *Bridge) copyErrors(ctx context.Context) (int, error) {
 
 // whyCopyFails asks the target by doing what its workers do, which only its
 // log knows otherwise: write a few megabytes.
-func (b *Bridge) whyCopyFails(ctx context.Context, what string) error {
+func (b *Writer) whyCopyFails(ctx context.Context, what string) error {
 	_, err := b.write(ctx, Target, "BEGIN", "CREATE TABLE godwit.room AS SELECT repeat(md5(g::text), 200) FROM generate_series(1, 4000) g", "ROLLBACK")
 	if errors.Is(err, ErrDiskFull) {
 		return fmt.Errorf("%w (%s): %w", ErrCopy, what, err)
@@ -253,8 +253,8 @@ func (b *Bridge) whyCopyFails(ctx context.Context, what string) error {
 }
 
 // uncopied names the tables whose rows are not there yet.
-func (b *Bridge) uncopied(ctx context.Context) string {
-	conn, err := b.writer(ctx, Target)
+func (b *Reader) uncopied(ctx context.Context) string {
+	conn, err := b.watcher(ctx, Target)
 	if err != nil {
 		return "unknown tables"
 	}
@@ -271,7 +271,7 @@ func (b *Bridge) uncopied(ctx context.Context) string {
 
 // analyze makes the statistics that the first queries after the cutover need,
 // fills materialized views, and notes the definitions of the target.
-func (b *Bridge) analyze(ctx context.Context) error {
+func (b *Writer) analyze(ctx context.Context) error {
 	conn, err := b.writer(ctx, Target)
 	if err != nil {
 		return err

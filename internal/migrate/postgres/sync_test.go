@@ -18,7 +18,7 @@ func TestSyncCopiesAndFencesTheTarget(t *testing.T) {
 	migratetest.Exec(t, source.Admin, "CREATE EXTENSION IF NOT EXISTS pg_trgm", `CREATE SCHEMA back AUTHORIZATION shop`,
 		`CREATE TABLE back."Odd ""name" (id int PRIMARY KEY, v text)`, `INSERT INTO back."Odd ""name" VALUES (1, E'a\\b''c')`,
 		`CREATE INDEX ON "order" USING gin (note gin_trgm_ops)`, `CREATE MATERIALIZED VIEW total AS SELECT count(*) AS n FROM "order"`)
-	b := migratetest.Bridge(t, migratetest.Pair(t, source, target))
+	b := migratetest.Writer(t, migratetest.Pair(t, source, target))
 	var mu sync.Mutex
 	var seen []postgres.Progress
 	if err := b.Sync(t.Context(), func(p postgres.Progress) { mu.Lock(); seen = append(seen, p); mu.Unlock() }); err != nil {
@@ -129,7 +129,7 @@ func TestAbortLeavesNothing(t *testing.T) {
 }
 
 // turn does by hand what migrate.Switch does.
-func turn(t *testing.T, b *postgres.Bridge, from string) {
+func turn(t *testing.T, b *postgres.Writer, from string) {
 	t.Helper()
 	if err := b.Prepare(t.Context(), from); err != nil {
 		t.Fatal(err)

@@ -55,7 +55,7 @@ type chunk struct {
 // then row by row, and rows that keep changing under a lock on them. Sequences
 // of the other side are compared only between switches, when the truth is
 // ahead: they are carried in the switch.
-func (b *Bridge) Verify(ctx context.Context, progress func(Verification)) (Verification, error) {
+func (b *Writer) Verify(ctx context.Context, progress func(Verification)) (Verification, error) {
 	v := Verification{Database: b.Database}
 	truth, err := b.truth(ctx)
 	if err != nil {
@@ -81,7 +81,7 @@ func (b *Bridge) Verify(ctx context.Context, progress func(Verification)) (Verif
 }
 
 // tables lists what is compared, with keys.
-func (b *Bridge) tables(ctx context.Context, side string) ([]table, error) {
+func (b *Reader) tables(ctx context.Context, side string) ([]table, error) {
 	conn, err := b.watcher(ctx, side)
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (b *Bridge) tables(ctx context.Context, side string) ([]table, error) {
 }
 
 // verifyTable compares a table chunk by chunk.
-func (b *Bridge) verifyTable(ctx context.Context, truth string, t table, v *Verification) error {
+func (b *Writer) verifyTable(ctx context.Context, truth string, t table, v *Verification) error {
 	var from []string
 	for {
 		to, err := b.boundary(ctx, truth, t, from)
@@ -127,7 +127,7 @@ func (b *Bridge) verifyTable(ctx context.Context, truth string, t table, v *Veri
 }
 
 // boundary is the key chunkRows rows above from; nil when there are fewer.
-func (b *Bridge) boundary(ctx context.Context, side string, t table, from []string) ([]string, error) {
+func (b *Reader) boundary(ctx context.Context, side string, t table, from []string) ([]string, error) {
 	if len(t.key) == 0 {
 		return nil, nil
 	}
@@ -180,7 +180,7 @@ type sum struct {
 	text string
 }
 
-func (b *Bridge) sum(ctx context.Context, side string, c chunk) (sum, error) {
+func (b *Reader) sum(ctx context.Context, side string, c chunk) (sum, error) {
 	conn, err := b.watcher(ctx, side)
 	if err != nil {
 		return sum{}, err
@@ -197,7 +197,7 @@ func (b *Bridge) sum(ctx context.Context, side string, c chunk) (sum, error) {
 }
 
 // same compares a chunk on both sides, now.
-func (b *Bridge) same(ctx context.Context, truth string, c chunk) (bool, int64, error) {
+func (b *Reader) same(ctx context.Context, truth string, c chunk) (bool, int64, error) {
 	one, err := b.sum(ctx, truth, c)
 	if err != nil {
 		return false, 0, err
@@ -206,7 +206,7 @@ func (b *Bridge) same(ctx context.Context, truth string, c chunk) (bool, int64, 
 	return one == two, one.rows, err
 }
 
-func (b *Bridge) verifyChunk(ctx context.Context, truth string, c chunk, v *Verification) error {
+func (b *Writer) verifyChunk(ctx context.Context, truth string, c chunk, v *Verification) error {
 	v.Chunks++
 	equal, rows, err := b.same(ctx, truth, c)
 	v.Rows += rows
@@ -233,7 +233,7 @@ func (b *Bridge) verifyChunk(ctx context.Context, truth string, c chunk, v *Veri
 }
 
 // arrive waits until all that is committed on truth now is on the other side.
-func (b *Bridge) arrive(ctx context.Context, truth string) error {
+func (b *Writer) arrive(ctx context.Context, truth string) error {
 	short, cancel := context.WithTimeout(ctx, verifyLag)
 	defer cancel()
 	_, err := b.roundTrip(short, truth)
@@ -243,7 +243,7 @@ func (b *Bridge) arrive(ctx context.Context, truth string) error {
 // differingRows compares a chunk row by row, then those that differ under a
 // lock, so that they can't change meanwhile. It returns the keys of those that
 // really differ.
-func (b *Bridge) differingRows(ctx context.Context, truth string, c chunk) ([]string, error) {
+func (b *Writer) differingRows(ctx context.Context, truth string, c chunk) ([]string, error) {
 	one, err := b.hashes(ctx, truth, c, "")
 	if err != nil {
 		return nil, err
@@ -277,7 +277,7 @@ func unequal(one, two map[string]string) []string {
 }
 
 // compareLocked holds the rows on truth, lets all that was committed arrive, and compares.
-func (b *Bridge) compareLocked(ctx context.Context, truth string, c chunk, keys []string) ([]string, error) {
+func (b *Writer) compareLocked(ctx context.Context, truth string, c chunk, keys []string) ([]string, error) {
 	conn, err := b.watcher(ctx, truth)
 	if err != nil {
 		return nil, err
@@ -287,7 +287,7 @@ func (b *Bridge) compareLocked(ctx context.Context, truth string, c chunk, keys 
 		quoted[i] = literal(key)
 	}
 	only := fmt.Sprintf(" AND %s IN (%s)", c.table.keyText(), strings.Join(quoted, ", "))
-	if _, err := batch(ctx, conn, "BEGIN", "SET LOCAL lock_timeout = '2s'"); err != nil {
+	if _, err := batch(ctx, conn, "BEGIN READ WRITE", "SET LOCAL lock_timeout = '2s'"); err != nil {
 		return nil, b.about(truth, err)
 	}
 	defer batch(context.WithoutCancel(ctx), conn, "ROLLBACK")
@@ -306,7 +306,7 @@ func (b *Bridge) compareLocked(ctx context.Context, truth string, c chunk, keys 
 func (t table) keyText() string { return "ROW(" + strings.Join(t.key, ", ") + ")::text" }
 
 // hashes are the md5 of the rows of a chunk, by key.
-func (b *Bridge) hashes(ctx context.Context, side string, c chunk, more string) (map[string]string, error) {
+func (b *Reader) hashes(ctx context.Context, side string, c chunk, more string) (map[string]string, error) {
 	conn, err := b.watcher(ctx, side)
 	if err != nil {
 		return nil, err
@@ -330,7 +330,7 @@ func (b *Bridge) hashes(ctx context.Context, side string, c chunk, more string) 
 // verifySequences finds sequences of truth that would give out a value again:
 // ones that stand below what the other side, which had the truth before, has
 // already given out.
-func (b *Bridge) verifySequences(ctx context.Context, truth string, v *Verification) error {
+func (b *Writer) verifySequences(ctx context.Context, truth string, v *Verification) error {
 	ahead, err := b.Sequences(ctx, truth)
 	if err != nil {
 		return err

@@ -1,0 +1,119 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// poll is how often a condition is looked at inside the write pause.
+const poll = 500 * time.Microsecond
+
+// patience is how long a server may take to accept a session.
+const patience = 5 * time.Second
+
+// connect opens a session whose settings don't depend on those of the
+// database: a raised fence must not bind the engine, and both sides must print
+// values alike. A session that is not to change anything is read-only.
+func (p *Pair) connect(ctx context.Context, side, name string, changes bool) (*pgx.Conn, error) {
+	config := p.side(side).Config.Copy()
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = patience
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // one round trip per query
+	for name, value := range map[string]string{
+		"application_name": name, "default_transaction_read_only": map[bool]string{true: "off", false: "on"}[changes],
+		"default_transaction_isolation": "read committed",
+		"statement_timeout":             "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", "synchronous_commit": "on",
+		"client_encoding": "UTF8", "standard_conforming_strings": "on", "search_path": "pg_catalog", "timezone": "UTC",
+		"datestyle": "ISO, YMD", "intervalstyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex", "row_security": "off",
+	} {
+		config.RuntimeParams[name] = value
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, p.about(side, err)
+	}
+	return conn, nil
+}
+
+// batch sends several statements in one round trip and returns the first
+// column of the first row of each, "" where there is none. After an error the
+// session has no open transaction.
+func batch(ctx context.Context, conn *pgx.Conn, statements ...string) ([]string, error) {
+	var sql string
+	for _, s := range statements {
+		sql += s + ";\n"
+	}
+	results, err := conn.PgConn().Exec(ctx, sql).ReadAll()
+	if err != nil {
+		if !conn.IsClosed() && conn.PgConn().TxStatus() != 'I' {
+			_, rollback := conn.Exec(ctx, "ROLLBACK")
+			err = errors.Join(err, rollback)
+		}
+		return nil, err
+	}
+	values := make([]string, len(results))
+	for i, r := range results {
+		if len(r.Rows) > 0 && len(r.Rows[0]) > 0 {
+			values[i] = string(r.Rows[0][0])
+		}
+	}
+	return values, nil
+}
+
+// explain turns what a server or the driver said into an error of this package.
+func explain(side string, err error) error {
+	var pgErr *pgconn.PgError
+	switch {
+	case errors.As(err, &pgErr) && pgErr.Code == "53100":
+		return fmt.Errorf("%w: %w; make room on the disk of the %s, then run the command again", ErrDiskFull, err, side)
+	case errors.As(err, &pgErr) && strings.HasPrefix(pgErr.Code, "57P"): // shutdowns
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	case pgErr == nil && broken(err):
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return err
+}
+
+// broken says whether an error means that a connection was lost, or could not be made.
+func broken(err error) bool {
+	var network *net.OpError
+	var connect *pgconn.ConnectError
+	if err == nil || errors.Is(err, ErrUnreachable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	return errors.As(err, &network) || errors.As(err, &connect) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || strings.HasSuffix(err.Error(), "conn closed")
+}
+
+// until looks at a condition until it holds.
+func until(ctx context.Context, every time.Duration, holds func() (bool, error)) error {
+	for {
+		if ok, err := holds(); ok || err != nil {
+			return err
+		}
+		if err := pause(ctx, every); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits, or returns the reason why ctx ended.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
