@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"godwit/internal/api"
+	"godwit/internal/quote"
 )
 
 func newLogs(g *globals) *cobra.Command {
@@ -55,6 +56,6 @@ func (g *globals) logLine(row json.RawMessage) {
 	}
 	var l api.LogLine
 	if json.Unmarshal(row, &l) == nil {
-		fmt.Fprintf(g.view.out, "%s/%s %s\n", l.Environment, l.Instance, l.Line)
+		fmt.Fprintf(g.view.out, "%s/%s %s\n", l.Environment, l.Instance, quote.Terminal(l.Line))
 	}
 }

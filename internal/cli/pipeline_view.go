@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"godwit/internal/pipeline"
+	"godwit/internal/quote"
 )
 
 func interactive(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
@@ -166,7 +167,7 @@ func (b *board) tails(f *pipeline.Failure) {
 		if err != nil || len(last) == 0 || b.live == nil && !b.v.quiet {
 			continue // a log that cannot be read is not why it failed
 		}
-		fmt.Fprintf(b.v.err, "--- the end of %s ---\n%s\n", u.Name(), strings.Join(last, "\n"))
+		fmt.Fprintf(b.v.err, "--- the end of %s ---\n%s\n", u.Name(), quote.Painted(strings.Join(last, "\n")))
 	}
 }
 

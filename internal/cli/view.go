@@ -15,6 +15,7 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/api/client"
+	"godwit/internal/quote"
 )
 
 // view is what people and programs see: results on stdout, progress and errors
@@ -58,7 +59,7 @@ func (v *view) note(format string, args ...any) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	fmt.Fprintf(v.err, format+"\n", args...)
+	fmt.Fprintln(v.err, quote.Painted(fmt.Sprintf(format, args...)))
 }
 
 // result prints a command's result: as JSON, or as the human function has it.
@@ -70,7 +71,7 @@ func (v *view) result(value any, human func(w io.Writer)) error {
 	}
 	var text bytes.Buffer
 	human(&text)
-	return v.write(text.Bytes())
+	return v.write([]byte(quote.Painted(text.String())))
 }
 
 // document prints one JSON document.
@@ -148,7 +149,7 @@ func (v *view) failure(err error) {
 		f.Findings.Format(v.err, v.color)
 		return
 	}
-	fmt.Fprintf(v.err, "%s %s\n", v.paint(red, "godwit:"), f.Message)
+	fmt.Fprintf(v.err, "%s %s\n", v.paint(red, "godwit:"), quote.Terminal(f.Message))
 }
 
 // errReported fails a command whose result has already said why.

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"strings"
 	"testing"
+	"unicode"
 
 	"godwit/internal/api"
 	"godwit/internal/fleet"
@@ -67,6 +69,37 @@ func TestResultThatNobodyGot(t *testing.T) {
 		var stderr strings.Builder
 		if code := Run(t.Context(), args, nil, full{}, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "no space left") {
 			t.Errorf("%v: exit %d, %q", args, code, stderr.String())
+		}
+	}
+}
+
+// TestNothingIsObeyed: what programs and servers said moves no cursor of a terminal,
+// wherever it is shown; colours of godwit's own stay.
+func TestNothingIsObeyed(t *testing.T) {
+	t.Parallel()
+	const evil = "a\x1b]0;owned\a\x1b[2J\r\x9b31m\u009b1mb\u202ec"
+	var out, err bytes.Buffer
+	v := newView(&out, &err)
+	v.color = true
+	g := &globals{view: v}
+	v.note("%s", evil)
+	v.event(api.Event{Scope: evil, Step: evil, State: "failed", Message: evil})
+	v.failure(errors.New(evil))
+	if e := v.result(nil, func(w io.Writer) { io.WriteString(w, v.paint(red, "red")+evil) }); e != nil {
+		t.Error(e)
+	}
+	line, e := json.Marshal(api.LogLine{Environment: "test", Instance: "till-1-1", Line: evil})
+	if e != nil {
+		t.Fatal(e)
+	}
+	g.logLine(line)
+	for name, text := range map[string]string{"stdout": out.String(), "stderr": err.String()} {
+		rest := strings.NewReplacer("\x1b[31m", "", "\x1b[90m", "", "\x1b[0m", "", "\n", "").Replace(text)
+		if strings.ContainsFunc(rest, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
+			t.Errorf("%s: %q", name, rest)
+		}
+		if !strings.Contains(text, "\x1b[31m") || !strings.Contains(text, "owned") {
+			t.Errorf("%s: %q", name, text)
 		}
 	}
 }

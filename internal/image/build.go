@@ -83,15 +83,15 @@ func (s *Store) assemble(ctx context.Context, out, tmp string, entrypoint []stri
 	if err != nil {
 		return "", err
 	}
+	settings := v1.Config{Entrypoint: entrypoint, WorkingDir: "/", Labels: map[string]string{"godwit.image": "build"}}
+	if err := checkSettings(settings); err != nil {
+		return "", err
+	}
 	config, err := l.putJSON(ctx, v1.ConfigFile{
 		Architecture: runtime.GOARCH,
 		OS:           "linux",
 		RootFS:       v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{layer.Digest}},
-		Config: v1.Config{
-			Entrypoint: entrypoint,
-			WorkingDir: "/",
-			Labels:     map[string]string{"godwit.image": "build"},
-		},
+		Config:       settings,
 	}, types.OCIConfigJSON)
 	if err != nil {
 		return "", err

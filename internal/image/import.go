@@ -120,6 +120,9 @@ func (l *layout) image(desc v1.Descriptor, max limits) (*v1.Manifest, *v1.Config
 	case len(config.Config.Entrypoint)+len(config.Config.Cmd) == 0:
 		return nil, nil, fmt.Errorf("%w: it has neither entrypoint nor command", ErrUnusable)
 	}
+	if err := checkSettings(config.Config); err != nil {
+		return nil, nil, err
+	}
 	return &manifest, &config, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"godwit/internal/landscape"
+	"godwit/internal/quote"
 )
 
 // Jenkins says how a Jenkinsfile is to be.
@@ -49,7 +50,7 @@ func RenderJenkins(l *landscape.Landscape, p landscape.Pipeline, options Jenkins
 	}
 	j := &jenkinsfile{Jenkins: options, site: place, pipeline: complete(l, p), name: l.Name, secrets: Secrets(l), names: map[string]bool{}}
 	for _, c := range j.credentials() {
-		if !identifier(c.name) {
+		if !quote.GroovyName(c.name) {
 			return nil, fmt.Errorf("%w: a Jenkinsfile cannot set a variable called %q: rename env.%s", ErrUsage, c.name, c.name)
 		}
 	}
@@ -73,7 +74,7 @@ func RenderJenkins(l *landscape.Landscape, p landscape.Pipeline, options Jenkins
 }
 
 func (j *jenkinsfile) head() {
-	j.line("// Pipeline %s of landscape %s, site %s.", remark(j.pipeline.Name), remark(j.name), j.site.name)
+	j.line("// Pipeline %s of landscape %s, site %s.", quote.GroovyRemark(j.pipeline.Name), quote.GroovyRemark(j.name), j.site.name)
 	j.line("// Written by godwit pipeline render jenkins: change the landscape, and write it again.")
 	j.line("//")
 	j.line("// AGENT is the label of one machine that has godwit: images, logs and what is done lie there,")
@@ -83,7 +84,7 @@ func (j *jenkinsfile) head() {
 		j.line("//")
 		j.line("// Credentials of the kind \"Secret text\" that Jenkins needs:")
 		for _, c := range ids {
-			j.line("//   %s", remark(c.id))
+			j.line("//   %s", quote.GroovyRemark(c.id))
 		}
 	}
 	j.line("")
@@ -91,7 +92,7 @@ func (j *jenkinsfile) head() {
 
 func (j *jenkinsfile) parameters() {
 	j.block("parameters", func() {
-		j.line("string(name: 'AGENT', defaultValue: %s, description: 'Label of the machine that has godwit')", groovy(j.Agent))
+		j.line("string(name: 'AGENT', defaultValue: %s, description: 'Label of the machine that has godwit')", quote.Groovy(j.Agent))
 		j.line("string(name: 'RESUME', defaultValue: '', description: 'Run to go on with; empty: a new one')")
 	})
 }
@@ -136,7 +137,7 @@ func (j *jenkinsfile) unique(name string) string {
 }
 
 func (j *jenkinsfile) stage(name string, body func()) {
-	j.block("stage("+groovy(j.unique(name))+")", body)
+	j.block("stage("+quote.Groovy(j.unique(name))+")", body)
 }
 
 // stages writes what lies between two approvals as one stage with an agent; an
@@ -216,7 +217,7 @@ func (j *jenkinsfile) source(first bool) {
 
 func (j *jenkinsfile) work(s landscape.Stage) {
 	if s.Bake && !j.site.bakes {
-		j.line("// %s: site %s runs the images themselves, there is nothing to bake", remark(s.Name), j.site.name)
+		j.line("// %s: site %s runs the images themselves, there is nothing to bake", quote.GroovyRemark(s.Name), j.site.name)
 		return
 	}
 	all := units(landscape.Pipeline{Services: j.pipeline.Services, Stages: []landscape.Stage{s}}, 0)
@@ -243,7 +244,7 @@ func (j *jenkinsfile) environment(s landscape.Stage) {
 	}
 	j.block("environment", func() {
 		for _, c := range all {
-			j.line("%s = credentials(%s)", c.name, groovy(c.id))
+			j.line("%s = credentials(%s)", c.name, quote.Groovy(c.id))
 		}
 	})
 }
@@ -251,13 +252,13 @@ func (j *jenkinsfile) environment(s landscape.Stage) {
 func (j *jenkinsfile) unit(s landscape.Stage, u Unit) {
 	j.timeout(s.Timeout + grace)
 	j.block("steps", func() {
-		args := []string{"exec", "godwit", "pipeline", "stage", word(j.pipeline.Name), word(s.Name)}
+		args := []string{"exec", "godwit", "pipeline", "stage", quote.Shell(j.pipeline.Name), quote.Shell(s.Name)}
 		if u.Service != "" {
-			args = append(args, "--service", word(u.Service))
+			args = append(args, "--service", quote.Shell(u.Service))
 		}
 		if s.Bake {
 			for _, arg := range j.Bake {
-				args = append(args, word(arg))
+				args = append(args, quote.Shell(arg))
 			}
 		}
 		j.sh(u.Name(), j.commandLine(args))
@@ -265,7 +266,7 @@ func (j *jenkinsfile) unit(s landscape.Stage, u Unit) {
 }
 
 func (j *jenkinsfile) commandLine(args []string) string {
-	args = append(args, "--dir", word(j.Dir), "--site", j.site.name, "--run", `"${RESUME:-$BUILD_TAG}"`)
+	args = append(args, "--dir", quote.Shell(j.Dir), "--site", j.site.name, "--run", `"${RESUME:-$BUILD_TAG}"`)
 	if j.Keep != 0 {
 		args = append(args, "--keep", strconv.Itoa(j.Keep))
 	}
@@ -274,7 +275,7 @@ func (j *jenkinsfile) commandLine(args []string) string {
 
 // sh runs a command without writing it, or a variable's value, into the log.
 func (j *jenkinsfile) sh(label, command string) {
-	j.line("sh label: %s, script: %s", groovy(label), groovy("set +x; "+command))
+	j.line("sh label: %s, script: %s", quote.Groovy(label), quote.Groovy("set +x; "+command))
 }
 
 func (j *jenkinsfile) timeout(d time.Duration) {
@@ -288,10 +289,10 @@ func (j *jenkinsfile) approval(s landscape.Stage) {
 	j.stage(s.Name, func() {
 		j.timeout(s.Timeout)
 		j.block("input", func() {
-			j.line("message %s", groovy(s.Approve))
+			j.line("message %s", quote.Groovy(s.Approve))
 			j.line("ok 'Approve'")
 			if j.Submitter != "" {
-				j.line("submitter %s", groovy(j.Submitter))
+				j.line("submitter %s", quote.Groovy(j.Submitter))
 			}
 			j.line("submitterParameter 'APPROVED_BY'")
 		})
@@ -299,7 +300,7 @@ func (j *jenkinsfile) approval(s landscape.Stage) {
 		j.block("steps", func() {
 			j.line("milestone ordinal: %d", j.approved)
 			j.line("unstash 'source'")
-			args := []string{"exec", "godwit", "pipeline", "stage", word(j.pipeline.Name), word(s.Name), "--approved-by", `"$APPROVED_BY"`}
+			args := []string{"exec", "godwit", "pipeline", "stage", quote.Shell(j.pipeline.Name), quote.Shell(s.Name), "--approved-by", `"$APPROVED_BY"`}
 			j.sh(s.Name, j.commandLine(args))
 		})
 	})

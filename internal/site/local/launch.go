@@ -13,6 +13,7 @@ import (
 
 	"godwit/internal/fleet"
 	"godwit/internal/image"
+	"godwit/internal/quote"
 	"godwit/internal/site"
 	"godwit/internal/site/local/runtime"
 	"godwit/internal/site/local/warden"
@@ -223,6 +224,6 @@ func (s *Site) lastWords(environment, id string) string {
 	if err != nil || len(text) == 0 {
 		return " (it wrote no log)"
 	}
-	all := strings.Split(printable(string(text)), "\n")
+	all := strings.Split(quote.Terminal(string(text)), "\n")
 	return "; its log ends:\n  " + strings.Join(all[max(0, len(all)-lines):], "\n  ")
 }

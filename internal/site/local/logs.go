@@ -12,10 +12,10 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"golang.org/x/sync/errgroup"
 
+	"godwit/internal/quote"
 	"godwit/internal/site"
 	"godwit/internal/site/local/warden"
 )
@@ -44,7 +44,7 @@ func (s *Site) Logs(ctx context.Context, environment, service string, tail int, 
 		emit := func(text string) {
 			one.Lock()
 			defer one.Unlock()
-			line(id, printable(text))
+			line(id, quote.Terminal(text))
 		}
 		read := func() error { return readLog(ctx, s.wardenDir(environment), id, tail, follow, emit) }
 		if !follow {
@@ -56,17 +56,6 @@ func (s *Site) Logs(ctx context.Context, environment, service string, tail int, 
 		group.Go(read)
 	}
 	return group.Wait()
-}
-
-// printable takes out of a text what a terminal would obey: what a program writes
-// must not move somebody's cursor, or worse.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\t' && r != '\n' {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
 }
 
 func (r *record) logsOf(name string) []string {

@@ -113,11 +113,11 @@ func machineFiles(b Bake, c Contents) (map[string][]byte, error) {
 	return files, err
 }
 
-// quote writes a string as HCL does, so that nothing in it is an expression.
-func quote(s string) string { return string(hclwrite.TokensForValue(cty.StringVal(s)).Bytes()) }
+// hclString writes a string as HCL does, so that nothing in it is an expression.
+func hclString(s string) string { return string(hclwrite.TokensForValue(cty.StringVal(s)).Bytes()) }
 
 func renderTemplate(b Bake, c Contents) ([]byte, error) {
-	t, err := template.New("bake").Funcs(template.FuncMap{"q": quote}).Parse(bakeTemplate)
+	t, err := template.New("bake").Funcs(template.FuncMap{"q": hclString}).Parse(bakeTemplate)
 	if err != nil {
 		return nil, err
 	}

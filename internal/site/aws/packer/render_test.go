@@ -168,6 +168,12 @@ func TestCheck(t *testing.T) {
 		"architecture":        func(c *Contents) { c.Architecture = "riscv64" },
 		"relative entrypoint": func(c *Contents) { c.Entrypoint = []string{"till"} },
 		"NUL":                 func(c *Contents) { c.Entrypoint = []string{"/till", "\x00"} },
+		"quote in program":    func(c *Contents) { c.Entrypoint = []string{`/bin/"till`} },
+		"line in work dir":    func(c *Contents) { c.WorkDir = "/srv\nExecStartPre=+/bin/sh -c id" },
+		"return in work dir":  func(c *Contents) { c.WorkDir = "/srv\rExecStartPre=+/bin/sh -c id" },
+		"work dir goes on":    func(c *Contents) { c.WorkDir = `/srv\` },
+		"escape in variable":  func(c *Contents) { c.Env = []string{"A=\x1b[2J"} },
+		"name of variable":    func(c *Contents) { c.Env = []string{"A\nUser=root"} },
 	} {
 		c := contents()
 		change(&c)

@@ -181,7 +181,7 @@ func (j job) writeVariables() error {
 	}
 	var lines strings.Builder
 	for name, value := range values {
-		lines.WriteString(name + " = " + quote(value) + "\n")
+		lines.WriteString(name + " = " + hclString(value) + "\n")
 	}
 	return j.write("bake.auto.pkrvars.hcl", []byte(lines.String()))
 }

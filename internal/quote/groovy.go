@@ -1,15 +1,14 @@
-package pipeline
+package quote
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 	"unicode"
 )
 
-// groovy is a text as a single-quoted Groovy string: nothing in it is
+// Groovy is a text as a single-quoted Groovy string: nothing in it is
 // interpolated, and nothing can end it.
-func groovy(text string) string {
+func Groovy(text string) string {
 	var b strings.Builder
 	b.WriteByte('\'')
 	for _, r := range text {
@@ -40,13 +39,13 @@ var (
 		`return|short|static|strictfp|super|switch|synchronized|this|threadsafe|throw|throws|trait|transient|true|try|void|volatile|while)$`)
 )
 
-// identifier says that a name can be assigned to in Groovy.
-func identifier(name string) bool {
+// GroovyName says that a name can be assigned to in Groovy.
+func GroovyName(name string) bool {
 	return plainIdentifier.MatchString(name) && !groovyWord.MatchString(name)
 }
 
-// remark is a text as part of a // comment: one line of it.
-func remark(text string) string {
+// GroovyRemark is a text as part of a // comment: one line of it.
+func GroovyRemark(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return unicode.ReplacementChar
@@ -54,36 +53,4 @@ func remark(text string) string {
 		return r
 	}, text)
 	return strings.ReplaceAll(text, `\`, "/") // \u000a would end the comment
-}
-
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./=:@%+-]+$`)
-
-// word is a text as one word of a shell's command line.
-func word(text string) string {
-	if plainWord.MatchString(text) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(strings.ReplaceAll(text, "\x00", ""), "'", `'\''`) + "'"
-}
-
-// script writes blocks, each a level deeper than what is around it.
-type script struct {
-	b     strings.Builder
-	depth int
-}
-
-func (s *script) line(format string, args ...any) {
-	if format != "" {
-		s.b.WriteString(strings.Repeat("  ", s.depth))
-		fmt.Fprintf(&s.b, format, args...)
-	}
-	s.b.WriteByte('\n')
-}
-
-func (s *script) block(head string, body func()) {
-	s.line("%s {", head)
-	s.depth++
-	body()
-	s.depth--
-	s.line("}")
 }
