@@ -12,6 +12,7 @@ import (
 
 // Engine is what the API does its work with.
 type Engine interface {
+	Health(ctx context.Context) (Alive, error)
 	Status(ctx context.Context) (Status, error)
 	Plan(ctx context.Context, l Landscape, sink Sink) (plan.Plan, error)
 	Up(ctx context.Context, r UpRequest, sink Sink) (UpResult, error)
@@ -51,16 +52,21 @@ func Handler(e Engine, version string) http.Handler {
 	config.DocsPath = ""     // the default page loads a script from elsewhere
 	config.CreateHooks = nil // no $schema links in answers
 	config.SchemasPath = ""
-	api := humago.New(mux, config)
-	registerLandscape(api, e)
-	registerMigrations(api, e)
+	register(humago.New(mux, config), e)
 	return wholeBody(mux)
 }
 
+func register(api huma.API, e Engine) {
+	registerLandscape(api, e)
+	registerMigrations(api, e)
+}
+
 func registerLandscape(api huma.API, e Engine) {
+	answer(api, get("health", "/healthz", "That the engine lives; asks nobody else"),
+		func(ctx context.Context, _ *empty) (Alive, error) { return e.Health(ctx) })
 	answer(api, get("status", "/v1/status", "Everything the engine sees"),
 		func(ctx context.Context, _ *empty) (Status, error) { return e.Status(ctx) })
-	stream(api, post("plan", "/v1/plan", "What up would change"),
+	stream(api, ask("plan", "/v1/plan", "What up would change"),
 		func(ctx context.Context, in *body[Landscape], s Sink) (plan.Plan, error) {
 			return e.Plan(ctx, in.Body, s)
 		})
@@ -74,13 +80,13 @@ func registerLandscape(api huma.API, e Engine) {
 		func(ctx context.Context, in *body[RollbackRequest], s Sink) ([]Rollout, error) {
 			return e.Rollback(ctx, in.Body, s)
 		})
-	stream(api, post("logs", "/v1/logs", "Output of instances, one row a line"),
+	stream(api, ask("logs", "/v1/logs", "Output of instances, one row a line"),
 		func(ctx context.Context, in *body[LogsRequest], s Sink) (struct{}, error) {
 			return e.Logs(ctx, in.Body, s)
 		})
 	stream(api, post("isolation", "/v1/isolation", "Send real packets over every ordered pair and compare with the landscape"),
 		func(ctx context.Context, _ *empty, s Sink) (Isolation, error) { return e.Isolation(ctx, s) })
-	stream(api, post("ledger", "/v1/ledger", "What a probe's ledgers find in the data, one row a key"),
+	stream(api, ask("ledger", "/v1/ledger", "What a probe's ledgers find in the data, one row a key"),
 		func(ctx context.Context, in *body[LedgerRequest], s Sink) (LedgerResult, error) {
 			return e.Ledger(ctx, in.Body, s)
 		})
@@ -107,8 +113,18 @@ func onMigration[R any](do func(context.Context, string, Sink) (R, error)) func(
 	return func(ctx context.Context, in *named, s Sink) (R, error) { return do(ctx, in.Name, s) }
 }
 
+// reads marks the routes that only look: whatever runs, they change nothing.
+const reads = "x-reads"
+
+// get and ask are of routes that only look, post of those that change something.
 func get(id, path, summary string) huma.Operation {
-	return huma.Operation{OperationID: id, Method: http.MethodGet, Path: path, Summary: summary}
+	return huma.Operation{OperationID: id, Method: http.MethodGet, Path: path, Summary: summary, Extensions: map[string]any{reads: true}}
+}
+
+func ask(id, path, summary string) huma.Operation {
+	op := post(id, path, summary)
+	op.Extensions = map[string]any{reads: true}
+	return op
 }
 
 func post(id, path, summary string) huma.Operation {

@@ -88,6 +88,14 @@ type Rollout struct {
 	Steps       []journal.Result `json:"steps,omitempty"`
 }
 
+// Alive is what the engine knows without asking anybody: no site, no database.
+type Alive struct {
+	Version    string    `json:"version"`
+	Since      time.Time `json:"since" doc:"when this engine was started"`
+	UnderWay   string    `json:"under_way,omitempty" doc:"the operation that runs now"`
+	Migrations []string  `json:"migrations,omitempty" doc:"names of those that are declared"`
+}
+
 // Status is everything the engine sees.
 type Status struct {
 	Landscape    string        `json:"landscape"`

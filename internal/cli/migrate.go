@@ -86,17 +86,17 @@ func chooseMigration(ctx context.Context, c *client.Client, args []string) (stri
 	if len(args) > 0 {
 		return args[0], nil
 	}
-	s, err := c.Status(ctx)
+	h, err := c.Health(ctx)
 	if err != nil {
 		return "", err
 	}
-	switch len(s.Migrations) {
+	switch len(h.Migrations) {
 	case 0:
 		return "", api.Fail(api.Usage, "the landscape declares no migration: add migration \"NAME\" { from = source.… to = environment.… }, then run godwit up")
 	case 1:
-		return s.Migrations[0].Name, nil
+		return h.Migrations[0], nil
 	}
-	return "", api.Fail(api.Usage, "the landscape declares %d migrations: name one", len(s.Migrations))
+	return "", api.Fail(api.Usage, "the landscape declares %d migrations: name one", len(h.Migrations))
 }
 
 func (g *globals) migrateCheck(ctx context.Context, c *client.Client, name string) error {

@@ -51,7 +51,7 @@ func (g *globals) ensureEngine(ctx context.Context) (c *client.Client, first boo
 		return nil, false, api.Fail(api.Usage, "the path of the state directory is too long: %s has %d bytes, a unix socket takes %d; choose a shorter one with --state", g.socket(), n, longestSocket)
 	}
 	c = g.engine()
-	if _, err := c.Status(ctx); !errors.Is(err, client.ErrNoEngine) && !errors.Is(err, client.ErrCutOff) {
+	if _, err := c.Health(ctx); !errors.Is(err, client.ErrNoEngine) && !errors.Is(err, client.ErrCutOff) {
 		return c, false, err // ErrCutOff: it was killed just now
 	}
 	if err := os.MkdirAll(g.state, 0o711); err != nil {
@@ -78,7 +78,7 @@ func (g *globals) startEngine(ctx context.Context, c *client.Client) error {
 	again := time.NewTicker(respawn)
 	defer again.Stop()
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
-		_, err := c.Status(ctx)
+		_, err := c.Health(ctx)
 		if err == nil || !errors.Is(err, client.ErrNoEngine) || !e.hasEnded() {
 			return struct{}{}, err
 		}

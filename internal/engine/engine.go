@@ -42,6 +42,7 @@ type Engine struct {
 	keeper   keeper
 	secrets  secrets
 	self     identified
+	since    time.Time
 	operation
 
 	mu      sync.Mutex
@@ -75,6 +76,7 @@ func open(dir string, log *slog.Logger, sites map[string]opener, quit context.Ca
 	return &Engine{
 		dir: dir, log: log, store: s, journal: journal.Open(s), images: images, sites: sites,
 		gateway: gatewayclient.New(filepath.Join(dir, "gateway.sock")), quit: quit, patience: sitePatience,
+		since: time.Now(),
 	}, nil
 }
 

@@ -29,12 +29,15 @@ func (o *operation) claim(name string) (giveBack func(), err error) {
 	}, nil
 }
 
-// busy reports whether an operation is under way.
-func (o *operation) busy() bool {
+// underWay names the operation that runs; "" when none does.
+func (o *operation) underWay() string {
 	o.guard.Lock()
 	defer o.guard.Unlock()
-	return o.active != ""
+	return o.active
 }
+
+// busy reports whether an operation is under way.
+func (o *operation) busy() bool { return o.underWay() != "" }
 
 // begin begins an operation that changes things. What it says through the sink
 // that it gets is in the engine's log too, and so are its begin and its end; end

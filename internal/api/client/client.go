@@ -51,6 +51,17 @@ type Watch struct {
 	Row   func(json.RawMessage)
 }
 
+// Health asks whether the engine lives, and nothing that takes long. One from
+// before there was such a question lives as well.
+func (c *Client) Health(ctx context.Context) (api.Alive, error) {
+	h, err := get[api.Alive](ctx, c, "/healthz")
+	var failure *api.Failure
+	if errors.As(err, &failure) && failure.Code == api.Missing {
+		return h, nil
+	}
+	return h, err
+}
+
 // Status reports everything the engine sees.
 func (c *Client) Status(ctx context.Context) (api.Status, error) {
 	return get[api.Status](ctx, c, "/v1/status")
