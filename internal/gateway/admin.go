@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // maxAdminBody bounds what the admin API reads.
@@ -32,6 +33,7 @@ func (a *admin) handler() http.Handler {
 	mux.HandleFunc("PUT /holds/{id...}", a.putHold)
 	mux.HandleFunc("GET /holds/{id...}", a.getHold)
 	mux.HandleFunc("DELETE /holds/{id...}", a.deleteHold)
+	mux.HandleFunc("GET /settled", a.getSettled)
 	mux.HandleFunc("POST /shutdown", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, struct{}{}, nil)
 		_ = http.NewResponseController(w).Flush() // now: the shutdown does not wait for it
@@ -101,6 +103,10 @@ func (a *admin) putHold(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, errorf(ErrInvalid, "lease of %d ms; it is above 0 and at most %d", req.LeaseMS, maxLease.Milliseconds()))
 		return
 	}
+	if req.GraceMS < 0 || req.GraceMS > maxLease.Milliseconds() {
+		answer(w, nil, errorf(ErrInvalid, "grace of %d ms; it is at least 0 and at most %d", req.GraceMS, maxLease.Milliseconds()))
+		return
+	}
 	answer(w, struct{}{}, a.control.Hold(r.PathValue("id"), req))
 }
 
@@ -108,7 +114,11 @@ func (a *admin) putHold(w http.ResponseWriter, r *http.Request) {
 func (a *admin) getHold(w http.ResponseWriter, r *http.Request) {
 	id, drained := strings.CutSuffix(r.PathValue("id"), "/drained")
 	if drained {
-		answer(w, struct{}{}, a.control.Drained(r.Context(), id, a.cfg.HoldGrace))
+		grace := a.cfg.HoldGrace
+		if h, err := a.control.hold(id); err == nil && h.grace > 0 {
+			grace = h.grace
+		}
+		answer(w, struct{}{}, a.control.Drained(r.Context(), id, grace))
 		return
 	}
 	h, err := a.control.hold(id)
@@ -117,6 +127,18 @@ func (a *admin) getHold(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, h.status(), nil)
+}
+
+// getSettled answers once what is in flight on the hosts has ended, or grace is over.
+func (a *admin) getSettled(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	ms, err := strconv.ParseInt(query.Get("grace_ms"), 10, 64)
+	if err != nil || ms < 0 || ms > maxLease.Milliseconds() {
+		answer(w, nil, errorf(ErrInvalid, "grace of %q ms; it is a number, at least 0 and at most %d", query.Get("grace_ms"), maxLease.Milliseconds()))
+		return
+	}
+	left, err := a.control.Settled(r.Context(), query["host"], time.Duration(ms)*time.Millisecond)
+	answer(w, Settled{Left: left}, err)
 }
 
 func (a *admin) deleteHold(w http.ResponseWriter, r *http.Request) {

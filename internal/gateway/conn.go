@@ -150,6 +150,13 @@ type exchange struct {
 
 func (x *exchange) head() (*http.Response, error) {
 	x.out.patience = x.patience
+	next := awaiting
+	if x.req.streams() {
+		next = sending
+	}
+	if !x.req.enter(next) {
+		return nil, errEnded
+	}
 	x.req.writeHead(x.bw)
 	if !x.req.streams() {
 		x.bw.Write(x.req.buffered)

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -18,13 +17,13 @@ const maxLease = 10 * time.Minute
 // control owns the table and the holds. Changes are made one at a time, each
 // durable before it takes effect; the data path reads only view.
 type control struct {
-	log     *slog.Logger
-	state   stateFile
-	room    room
-	tunnels tunnels
-	forget  func(Endpoint) // told of endpoints that are gone
-	view    atomic.Pointer[view]
-	tasks   sync.WaitGroup
+	log    *slog.Logger
+	state  stateFile
+	room   room
+	counts counts
+	forget func(Endpoint) // told of endpoints that are gone
+	view   atomic.Pointer[view]
+	tasks  sync.WaitGroup
 
 	// predecessor is closed once the gateway we took over from has finished its
 	// requests; nil without one. Nothing is drained before that.
@@ -169,27 +168,11 @@ func (c *control) Table() Table {
 	return c.table.clone()
 }
 
-// Idle waits until a release of a pool, at weight 0, has nothing in flight.
-// Upgraded connections get grace and are closed then.
-func (c *control) Idle(ctx context.Context, name string, number int, grace time.Duration) error {
-	c.mu.Lock()
-	p := c.pools[name]
-	c.mu.Unlock()
-	if p == nil {
-		return errorf(ErrNotFound, "no pool %q", name)
-	}
-	if err := c.predecessorGone(ctx); err != nil {
-		return err
-	}
-	defer c.tunnels.closeAfter(grace, func(t *tunnel) bool { return t.pool == p && t.release == number })()
-	return p.idle(ctx, number)
-}
-
 // Stats is a snapshot; counters of different releases are not read at one instant.
 func (c *control) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Stats{Version: c.table.Version, Waiting: c.room.used.Load(), Pools: map[string]PoolStats{}, Hosts: map[string]int64{}}
+	s := Stats{Version: c.table.Version, Waiting: c.room.used.Load(), Pools: map[string]PoolStats{}, Hosts: map[string]int64{}, Disturbed: c.counts.now()}
 	for name, p := range c.pools {
 		inflight := map[string]int64{}
 		for _, e := range p.state.Load().endpoints {

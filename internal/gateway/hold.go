@@ -3,6 +3,8 @@ package gateway
 import (
 	"container/list"
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +16,10 @@ type Held struct {
 	Longest  time.Duration `json:"longest"`  // longest wait of one request
 	Total    time.Duration `json:"total"`    // from hold to release
 	Expired  bool          `json:"expired"`  // the lease ended before the release
+
+	Recalled int64            `json:"recalled,omitempty"` // requests that the drain took back to the gate: safe ones without an answer
+	EndedBy  map[string]int64 `json:"ended_by,omitempty"` // how many requests the drain ended, by their state
+	Ended    []Flight         `json:"ended,omitempty"`    // of those, the first hundred
 }
 
 // A release wakes at most releaseBatch requests per releaseTick, oldest first,
@@ -33,6 +39,9 @@ type hold struct {
 	room  *room
 	over  chan struct{}   // closed when the hold ends
 	tasks *sync.WaitGroup // what runs on behalf of the control
+
+	grace   time.Duration // of a drain
+	endings endings
 
 	mu       sync.Mutex
 	queue    list.List // of *waiter, oldest first
@@ -195,7 +204,7 @@ func (h *hold) end(expired bool, to phase) Held {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.phase != holding {
-		return h.held
+		return h.report()
 	}
 	h.timer.Stop()
 	now := time.Now()
@@ -210,7 +219,16 @@ func (h *hold) end(expired bool, to phase) Held {
 	} else if !h.letGo(releaseBatch) {
 		h.tasks.Go(h.letAllGo)
 	}
-	return h.held
+	return h.report()
+}
+
+// report is what was done to clients so far. h.mu is held.
+func (h *hold) report() Held {
+	h.endings.mu.Lock()
+	defer h.endings.mu.Unlock()
+	held := h.held
+	held.Recalled, held.EndedBy, held.Ended = h.endings.recalled, maps.Clone(h.endings.ended), slices.Clone(h.endings.listed)
+	return held
 }
 
 // letAllGo ends by itself: it wakes more requests per second than can arrive.
@@ -249,7 +267,7 @@ func (h *hold) letGo(n int) (empty bool) {
 func (h *hold) status() HoldStatus {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := HoldStatus{ID: h.id, Hosts: h.hosts, Held: h.held, Departed: h.departed, Active: h.phase == holding, ExpireRoutes: h.expiry}
+	s := HoldStatus{ID: h.id, Hosts: h.hosts, Held: h.report(), Departed: h.departed, Active: h.phase == holding, ExpireRoutes: h.expiry}
 	if s.Active {
 		s.Waiting = int64(h.queue.Len())
 		s.Held.Total = time.Since(h.began)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -89,13 +90,17 @@ func TestDrainedWaitsForWhatPassedBefore(t *testing.T) {
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { met(t, finish); io.WriteString(w, "done") })
 	r := serving(t, one(b.endpoint("a", 1)))
 	got := make(chan result, 1)
-	go func() { got <- r.do("GET", "/", "") }()
+	go func() { got <- r.do("POST", "/", "order") }()
 	until(t, "in flight", func() bool { return b.hits.Load() == 1 })
 	r.hold("h", time.Minute)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
 	defer cancel()
-	if err := r.control.Drained(ctx, "h", time.Second); !errors.Is(err, context.DeadlineExceeded) {
+	err := r.control.Drained(ctx, "h", 0)
+	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("drained with a request in flight: %v", err)
+	}
+	if want := "POST " + host + "/ (no answer yet, for "; !strings.Contains(err.Error(), want) {
+		t.Errorf("%q does not say %q", err, want)
 	}
 	drained := make(chan error, 1)
 	go func() { drained <- r.control.Drained(deadline(t, 10*time.Second), "h", time.Second) }()
@@ -183,8 +188,8 @@ func TestDepartedClientsStopWaiting(t *testing.T) {
 	for name, text := range map[string]string{
 		"no body":    "GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n",
 		"whole body": "POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 4\r\n\r\nbody",
-		"part":       "POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 40000\r\n\r\nbody",
-		"large":      "POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000),
+		"part":       "POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 400000\r\n\r\nbody",
+		"large":      "POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 70000\r\n\r\n" + strings.Repeat("x", 70000),
 		"chunked":    "POST / HTTP/1.1\r\nHost: " + host + "\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
 	} {
 		c, _ := r.raw(text)
@@ -209,7 +214,7 @@ func TestABodyIsWholeAfterAHold(t *testing.T) {
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) { b, _ := io.ReadAll(r.Body); w.Write(b) })
 	r := serving(t, one(b.endpoint("a", 1)))
 	r.hold("h", time.Minute)
-	body := strings.Repeat("0123456789", 5000)
+	body := strings.Repeat("0123456789", 10_000)
 	c, br := r.raw(fmt.Sprintf("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", host, len(body), body[:10]))
 	until(t, "it waits", func() bool { return r.waiting("h") == 1 })
 	io.WriteString(c, body[10:20000])
@@ -330,39 +335,39 @@ func TestHeldClientsAreNotToldToContinue(t *testing.T) {
 	}
 }
 
-// TestAnUpgradeThatComesAfterTheGraceIsClosed: else whoever drains would wait
-// for as long as it lives.
-func TestAnUpgradeThatComesAfterTheGraceIsClosed(t *testing.T) {
-	overBoth(t, testAnUpgradeThatComesAfterTheGraceIsClosed)
+// TestAnUpgradeWithoutAnAnswerGoesBackToTheGate: else whoever drains would wait
+// for as long as the instance takes its time.
+func TestAnUpgradeWithoutAnAnswerGoesBackToTheGate(t *testing.T) {
+	overBoth(t, testAnUpgradeWithoutAnAnswerGoesBackToTheGate)
 }
 
-func testAnUpgradeThatComesAfterTheGraceIsClosed(t *testing.T, l line) {
-	switching := make(chan struct{})
+func testAnUpgradeWithoutAnAnswerGoesBackToTheGate(t *testing.T, l line) {
+	var asked atomic.Int64
 	r := serving(t, one(l.raw(t, func(c net.Conn) {
 		br := bufio.NewReader(c)
-		if _, err := http.ReadRequest(br); err != nil {
+		if _, err := http.ReadRequest(br); err != nil || asked.Add(1) == 1 {
+			io.Copy(io.Discard, br) // until the gateway goes
 			return
 		}
-		<-switching
 		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 		io.Copy(c, br)
 	})))
-	r.raw("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-	until(t, "it is in", func() bool { return r.control.Stats().Hosts[host] == 1 })
+	c, br := r.raw("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	until(t, "it was asked", func() bool { return asked.Load() == 1 })
 	r.hold("h", time.Minute)
-	drained := make(chan error, 1)
-	go func() { drained <- r.control.Drained(deadline(t, 10*time.Second), "h", time.Nanosecond) }()
-	until(t, "the grace is over", func() bool {
-		r.control.tunnels.mu.Lock()
-		defer r.control.tunnels.mu.Unlock()
-		for c := range r.control.tunnels.curfews {
-			return c.begun
-		}
-		return false
-	})
-	close(switching)
-	if err := <-drained; err != nil {
+	if err := r.control.Drained(deadline(t, 10*time.Second), "h", time.Nanosecond); err != nil {
 		t.Fatal(err)
+	}
+	until(t, "it waits", func() bool { return r.waiting("h") == 1 })
+	if held, err := r.control.Release("h"); err != nil || held.Recalled != 1 || len(held.EndedBy) != 0 {
+		t.Errorf("%+v %v", held, err)
+	}
+	if res, err := http.ReadResponse(br, nil); err != nil || res.StatusCode != 101 {
+		t.Fatalf("%v %v", res, err)
+	}
+	io.WriteString(c, "x")
+	if b, err := br.ReadByte(); err != nil || b != 'x' {
+		t.Errorf("%q %v", b, err)
 	}
 }
 

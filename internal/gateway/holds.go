@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"reflect"
 	"slices"
 	"time"
@@ -39,6 +38,7 @@ func (c *control) Hold(id string, req HoldRequest) error {
 		lanes = append(lanes, c.lanes[host])
 	}
 	h := newHold(id, hosts, lanes, &c.room, &c.tasks)
+	h.grace = time.Duration(req.GraceMS) * time.Millisecond
 	c.holds[id] = h
 	h.begin(lease, req.ExpireRoutes, func() { c.expire(h) })
 	return nil
@@ -127,52 +127,4 @@ func (c *control) hold(id string) (*hold, error) {
 		return nil, errorf(ErrNotFound, "no hold %q", id)
 	}
 	return h, nil
-}
-
-// Drained waits until nothing that passed the gate before the hold is in flight
-// on its hosts. Upgraded connections get grace and are closed then. It fails
-// when the hold ends first.
-func (c *control) Drained(ctx context.Context, id string, grace time.Duration) error {
-	h, err := c.hold(id)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	ended := make(chan struct{})
-	stop := make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case <-h.over:
-			cancel(errorf(ErrExpired, "hold %q ended before it was drained", id))
-		case <-stop:
-		}
-	}()
-	defer func() { close(stop); <-ended }()
-	if err := c.predecessorGone(ctx); err != nil {
-		return err
-	}
-	defer c.tunnels.closeAfter(grace, func(t *tunnel) bool { return slices.Contains(h.lanes, t.lane) })()
-	for _, l := range h.lanes {
-		if err := l.inflight.wait(ctx); err != nil {
-			return err
-		}
-	}
-	if !h.status().Active {
-		return errorf(ErrExpired, "hold %q ended before it was drained", id)
-	}
-	return nil
-}
-
-func (c *control) predecessorGone(ctx context.Context) error {
-	if c.predecessor == nil {
-		return nil
-	}
-	select {
-	case <-c.predecessor:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

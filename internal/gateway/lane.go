@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 )
 
@@ -11,6 +12,44 @@ type lane struct {
 	host     string
 	inflight gauge
 	hold     atomic.Pointer[hold]
+
+	mu     sync.Mutex
+	newest *flight // the list of those in flight
+}
+
+func (l *lane) add(f *flight) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f.next = l.newest
+	if f.next != nil {
+		f.next.prev = f
+	}
+	l.newest = f
+}
+
+func (l *lane) remove(f *flight) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f.prev != nil {
+		f.prev.next = f.next
+	} else {
+		l.newest = f.next
+	}
+	if f.next != nil {
+		f.next.prev = f.prev
+	}
+	f.prev, f.next = nil, nil
+}
+
+// flights are those in flight now, the newest first.
+func (l *lane) flights() []*flight {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []*flight
+	for f := l.newest; f != nil; f = f.next {
+		all = append(all, f)
+	}
+	return all
 }
 
 // view is what the data path reads: immutable, swapped atomically.
@@ -31,6 +70,12 @@ type passage struct {
 }
 
 func (p passage) leave() { p.lane.inflight.done() }
+
+// routed says whether there is a way in for host.
+func (c *control) routed(host string) bool {
+	_, ok := c.view.Load().routes[host]
+	return ok
+}
 
 // admit lets a request for host through the gate, waiting while it is held.
 // It counts the request in before it looks at the hold, and looks at the table

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,16 +45,42 @@ type Outgoing struct {
 	consumed  bool                 // rest has been read from
 	announced http.Header          // trailers that follow the body
 	inform    func(*http.Response) // told of 1xx responses
+
+	began       time.Time // came to us
+	received    atomic.Int64
+	flight      *flight // while it is in flight; nil for whoever has no need of one
+	eventStream bool    // it is answered with one
 }
+
+// safe: it can be taken back and sent again as long as the client has no answer,
+// whatever an instance has seen of it.
+func (o *Outgoing) safe() bool {
+	switch o.in.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return o.rest == nil && !o.consumed
+	}
+	return false
+}
+
+// departure watches for a client that goes while its body is still unread.
+func (o *Outgoing) departure() departure {
+	if o.rest == nil {
+		return departure{}
+	}
+	c, _ := o.in.Context().Value(connKey{}).(net.Conn)
+	return departure{conn: c}
+}
+
+// enter notes how far the request has come; false: it is to be given up.
+func (o *Outgoing) enter(s stage) bool { return o.flight == nil || o.flight.enter(s) }
 
 // forwarded is what we tell instances of the client; what the client says of
 // itself in these headers is dropped.
 type forwarded struct{ client, host, proto string }
 
-// newOutgoing reads as much of the body as it may have to repeat. It returns an
-// error only when the client's body cannot be read.
-// free must be called in any case when the request is over.
-func newOutgoing(r *http.Request, rc *http.ResponseController, bodyIdle time.Duration, kept *room) (*Outgoing, error) {
+// newOutgoing reads nothing of the body yet; buffer must be called next, and
+// free when the request is over.
+func newOutgoing(r *http.Request, rc *http.ResponseController, pace pace, kept *room) *Outgoing {
 	client, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		client = r.RemoteAddr
@@ -64,17 +91,17 @@ func newOutgoing(r *http.Request, rc *http.ResponseController, bodyIdle time.Dur
 		upgrade:    upgradeType(r),
 		replayable: replayable(r),
 		expects:    r.ProtoAtLeast(1, 1) && strings.EqualFold(r.Header.Get("Expect"), "100-continue"),
-		length:     r.ContentLength, announced: r.Trailer, room: kept,
+		length:     r.ContentLength, announced: r.Trailer, room: kept, began: time.Now(),
 	}
 	if o.upgrade != "" {
 		o.replayable = false
 	}
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		o.length, o.expects = 0, false
-		return o, nil
+		return o
 	}
-	o.rest = &patientBody{body: r.Body, rc: rc, idle: bodyIdle}
-	return o, o.buffer()
+	o.rest = &patientBody{body: r.Body, rc: rc, pace: pace, received: &o.received}
+	return o
 }
 
 // replayable: the method promises that twice is as good as once, or the client
@@ -106,17 +133,28 @@ func (o *Outgoing) free() {
 	o.kept = 0
 }
 
-// buffer reads the body of a replayable request if it is small enough, and any
-// small body of known length; others stream, as do all for which there is no
-// room: clients can announce more than there is memory.
-func (o *Outgoing) buffer() error {
-	limit := int64(0)
+// bufferLimit is how much of the body is read before an instance sees any of the
+// request: that of a replayable one if it is small enough, and any small one of
+// known length.
+func (o *Outgoing) bufferLimit() int64 {
 	switch {
+	case o.rest == nil:
 	case o.replayable && o.length <= replayBody:
-		limit = replayBody
+		return replayBody
 	case o.length > 0 && o.length <= inlineBody && !o.expects:
-		limit = inlineBody
+		return inlineBody
 	}
+	return 0
+}
+
+// buffer reads what is read before; other bodies stream, as do all for which
+// there is no room: clients can announce more than there is memory. It returns an
+// error only when the client's body cannot be read.
+func (o *Outgoing) buffer() error {
+	if o.rest == nil {
+		return nil
+	}
+	limit := o.bufferLimit()
 	if limit == 0 || !o.keep(limit) {
 		o.replayable = false
 		if o.length < 0 || o.length > inlineBody || !o.expects {
@@ -240,6 +278,9 @@ func (o *Outgoing) writeBody(w *bufio.Writer) (bodyErr, sendErr error) {
 	if o.length < 0 {
 		write, end = writeChunk(w), func() error { return writeLastChunk(w, o.in.Trailer) }
 	}
+	if o.rest == nil && !o.enter(awaiting) {
+		return errEnded, nil
+	}
 	if len(o.buffered) > 0 {
 		if err := write(o.buffered); err != nil {
 			return nil, err
@@ -249,10 +290,21 @@ func (o *Outgoing) writeBody(w *bufio.Writer) (bodyErr, sendErr error) {
 		return nil, end()
 	}
 	o.consumed = true
+	return o.pour(write, end)
+}
+
+// pour streams the rest. Before the piece that makes the body whole for the
+// instance goes out, the request counts as one that the instance has.
+func (o *Outgoing) pour(write func([]byte) error, end func() error) (bodyErr, sendErr error) {
+	left := o.length - int64(len(o.buffered))
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
 		n, err := o.rest.Read(*buf)
+		left -= int64(n)
+		if last := o.length < 0 && err == io.EOF || o.length >= 0 && left <= 0; last && !o.enter(awaiting) {
+			return errEnded, nil
+		}
 		if n > 0 {
 			if err := write((*buf)[:n]); err != nil {
 				return nil, err
@@ -293,23 +345,44 @@ func writeLastChunk(w *bufio.Writer, trailer http.Header) error {
 	return w.Flush()
 }
 
-// patientBody reads the client's body and gives up on a client that sends
-// nothing for idle.
-type patientBody struct {
-	body io.Reader
-	rc   *http.ResponseController
+// pace is what a client must keep to: it may be silent for idle at a time, and
+// over all the time that we wait for it the mean may not be below rate, leaving
+// out the first lead.
+type pace struct {
 	idle time.Duration
+	lead time.Duration
+	rate int64 // bytes per second
+}
+
+// left is how long may still be waited for a client that kept us waiting for
+// waited, and moved n bytes in it.
+func (p pace) left(waited time.Duration, n int64) time.Duration {
+	n = min(n, 1<<32) // seconds of it still fit
+	return min(p.idle, p.lead+time.Duration(n)*time.Second/time.Duration(p.rate)-waited)
+}
+
+// patientBody reads the client's body and gives up on a client that does not keep
+// the pace.
+type patientBody struct {
+	body     io.Reader
+	rc       *http.ResponseController
+	pace     pace
+	waited   time.Duration
+	received *atomic.Int64
 }
 
 var errClientBody = errors.New("read the client's body")
 
-var errBodyIdle = errors.New("the client sent nothing of its body for too long")
+var errBodyIdle = errors.New("the client sends its body too slowly")
 
 func (b *patientBody) Read(p []byte) (int, error) {
-	if err := b.rc.SetReadDeadline(time.Now().Add(b.idle)); err != nil {
+	began := time.Now()
+	if err := b.rc.SetReadDeadline(began.Add(b.pace.left(b.waited, b.received.Load()))); err != nil {
 		return 0, fmt.Errorf("read the client's body: %w", err)
 	}
 	n, err := b.body.Read(p)
+	b.waited += time.Since(began)
+	b.received.Add(int64(n))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, errBodyIdle
 	}

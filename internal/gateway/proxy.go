@@ -3,8 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,27 +42,50 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "the request's target is not served here")
 		return
 	}
-	var away departure
-	if r.ContentLength != 0 {
-		away.conn, _ = r.Context().Value(connKey{}).(net.Conn)
-	}
-	pass, err := p.control.admit(r.Context(), canonicalHost(r.Host), away)
-	if err != nil {
-		p.refuseAdmission(w, err)
-		return
-	}
-	defer pass.leave()
+	host := canonicalHost(r.Host)
+	req := newOutgoing(r, rc, p.cfg.bodyPace(), &p.kept)
+	defer req.free()
+	req.inform = func(res *http.Response) { p.inform(w, r, res) }
 	if r.ContentLength != 0 {
 		date(rc, p.cfg.WriteIdleTimeout) // reading a body may write a 100
 	}
-	req, err := newOutgoing(r, rc, p.cfg.BodyIdleTimeout, &p.kept)
-	defer req.free()
-	if err != nil {
+	if err := p.receive(r, host, req); err != nil {
 		p.refuseBody(w, err)
 		return
 	}
-	req.inform = func(res *http.Response) { p.inform(w, r, res) }
-	p.serve(w, r, pass, req)
+	for p.fly(w, r, host, req) {
+	}
+}
+
+// receive reads what is read of a body before the gate, where nobody has to wait
+// for it. A client that wants to be asked for its body first is not asked while
+// its host is held.
+func (p *proxy) receive(r *http.Request, host string, req *Outgoing) error {
+	if !p.control.routed(host) {
+		return nil // fly refuses it
+	}
+	if req.expects && req.bufferLimit() > 0 {
+		pass, err := p.control.admit(r.Context(), host, req.departure())
+		if err != nil {
+			return nil // fly meets the same
+		}
+		pass.leave()
+	}
+	return req.buffer()
+}
+
+// fly sends a request through the gate and to an instance, and answers it. again:
+// it was taken back to the gate.
+func (p *proxy) fly(w http.ResponseWriter, r *http.Request, host string, req *Outgoing) (again bool) {
+	pass, err := p.control.admit(r.Context(), host, req.departure())
+	if err != nil {
+		p.refuseAdmission(w, err)
+		return false
+	}
+	f := pass.fly(r, req)
+	defer f.over()
+	req.flight = f
+	return p.serve(w, r, f, req)
 }
 
 func (p *proxy) refuseAdmission(w http.ResponseWriter, err error) {
@@ -97,54 +120,96 @@ func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text
 // serve tries endpoints until one answers. An endpoint that could not be
 // reached has seen nothing, so any request goes to another; one that failed
 // later is followed by another only if the request is replayable.
-func (p *proxy) serve(w http.ResponseWriter, r *http.Request, pass passage, req *Outgoing) {
-	a := &attempts{proxy: p, pass: pass, req: req}
-	res, err := a.run(r.Context())
-	if err != nil {
-		a.refuse(w, r, err)
-		return
+func (p *proxy) serve(w http.ResponseWriter, r *http.Request, f *flight, req *Outgoing) (again bool) {
+	a := &attempts{proxy: p, flight: f, req: req}
+	defer a.leave()
+	res, err := a.run(f.ctx)
+	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
+		req.eventStream = isEventStream(res)
+		if !f.enter(replying) {
+			res.Body.Close()
+			err = errEnded
+		}
 	}
-	defer a.leave(a.last)
+	if err != nil {
+		return a.giveUp(w, r, err)
+	}
 	a.answered(res)
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		if err := p.tunnel(w, pass, a.last.release.number, res); err != nil {
+		if err := p.tunnel(w, f, res); err != nil {
 			res.Body.Close()
 			p.cfg.Log.Warn("upgrade failed", "endpoint", a.last.ID, "error", err)
 			refuse(w, http.StatusBadGateway, "the instance could not switch protocols")
 		}
-		return
+		return false
 	}
-	if err := p.reply(w, res); err != nil {
-		if r.Context().Err() == nil {
+	whole := func() { // what is left is between us and the client
+		a.leave()
+		f.leave()
+	}
+	if err := p.reply(w, res, f, whole); err != nil {
+		ended := f.disturbed() != nil
+		if ended && req.eventStream {
+			return false // ends as a stream does; its client connects again
+		}
+		if !ended && r.Context().Err() == nil {
 			a.brokeOff(res, err)
 		}
 		panic(http.ErrAbortHandler) // the client must not take what it has for the whole
 	}
+	return false
+}
+
+func isEventStream(res *http.Response) bool {
+	kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";")
+	return res.ContentLength < 0 && strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
+}
+
+// giveUp answers a request that got no response, unless it was taken back.
+func (a *attempts) giveUp(w http.ResponseWriter, r *http.Request, err error) (again bool) {
+	fate := a.flight.disturbed()
+	a.leave()
+	a.flight.leave()
+	switch {
+	case fate == nil:
+		a.refuse(w, r, err)
+	case r.Context().Err() != nil:
+		panic(http.ErrAbortHandler) // nobody is there to answer
+	case fate == errRecalled:
+		return true
+	default:
+		w.Header().Set("Connection", "close")
+		unavailable(w, "the request was ended before all of it had come, because others waited for it; send it again")
+	}
+	return false
 }
 
 // attempts is one request on its way through endpoints.
 type attempts struct {
 	*proxy
-	pass  passage
-	req   *Outgoing
-	tried []*endpoint
-	last  *endpoint  // entered; must be left
-	shied []*release // releases whose failure another release answers
+	flight *flight
+	req    *Outgoing
+	tried  []*endpoint
+	last   *endpoint  // entered; must be left
+	shied  []*release // releases whose failure another release answers
 }
 
 // maxAttempts bounds how many endpoints one request may cost.
 const maxAttempts = 4
 
-// run returns a response to give to the client, with a.last entered, or an
-// error with a.last left.
+// run returns a response to give to the client, or an error.
 func (a *attempts) run(ctx context.Context) (*http.Response, error) {
 	var w wish
 	for {
-		e, s, err := a.pass.pool.pickOrWait(ctx, w, a.cfg.EndpointWait)
+		if !a.flight.enter(seeking) {
+			return nil, errEnded
+		}
+		e, s, err := a.flight.pass.pool.pickOrWait(ctx, w, a.cfg.EndpointWait)
 		if err != nil {
 			return nil, err
 		}
 		a.last = e
+		a.flight.at.Store(e)
 		shield := a.shields(e, s)
 		patience := a.cfg.ResponseTimeout
 		if shield {
@@ -159,7 +224,6 @@ func (a *attempts) run(ctx context.Context) (*http.Response, error) {
 			if err == nil {
 				return res, nil
 			}
-			a.leave(e)
 			return nil, err
 		}
 		if res != nil {
@@ -173,13 +237,20 @@ func (a *attempts) run(ctx context.Context) (*http.Response, error) {
 		} else if len(a.shied) > 0 {
 			w.before = a.shied[len(a.shied)-1].number
 		}
-		a.leave(e)
+		a.leave()
 	}
 }
 
-// leave also forgets the connections to an endpoint that went out of its pool
-// while it was in use: they were kept for the next request, which will not come.
-func (a *attempts) leave(e *endpoint) {
+// leave leaves the last endpoint, once. It also forgets the connections to one that went
+// out of its pool while it was in use: they were kept for the next request, which
+// will not come.
+func (a *attempts) leave() {
+	e := a.last
+	if e == nil {
+		return
+	}
+	a.last = nil
+	a.flight.at.Store(nil)
 	e.leave()
 	if e.gone.Load() {
 		a.forward.Forget(e.Endpoint)
@@ -228,7 +299,7 @@ func (a *attempts) tell(e *endpoint, what string, err error) {
 	if now-last < int64(time.Second) || !e.told.CompareAndSwap(last, now) {
 		return
 	}
-	a.cfg.Log.Warn(what, "pool", a.pass.pool.name, "endpoint", e.ID, "release", e.Release, "error", err)
+	a.cfg.Log.Warn(what, "pool", a.flight.pass.pool.name, "endpoint", e.ID, "release", e.Release, "error", err)
 }
 
 func (a *attempts) again(ctx context.Context, err error, shield bool) bool {

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// reply gives a response to the client. An error means that the endpoint broke
-// off; a client that broke off is no error.
-func (p *proxy) reply(w http.ResponseWriter, res *http.Response) error {
+// reply gives a response to the client; whole is called once all of it has come
+// from the endpoint. An error means that the endpoint broke off; a client that
+// broke off is no error.
+func (p *proxy) reply(w http.ResponseWriter, res *http.Response, f *flight, whole func()) error {
 	defer res.Body.Close()
 	h := w.Header()
 	copyResponseHeader(h, res.Header)
@@ -22,13 +23,13 @@ func (p *proxy) reply(w http.ResponseWriter, res *http.Response) error {
 		h.Add("Trailer", name)
 	}
 	w.WriteHeader(res.StatusCode)
-	c := clientCopy{w: w, rc: http.NewResponseController(w), idle: p.cfg.WriteIdleTimeout, stream: res.ContentLength < 0, quiet: quietness(res.Body)}
+	c := clientCopy{w: w, rc: http.NewResponseController(w), pace: p.cfg.readPace(), flight: f, stream: res.ContentLength < 0, quiet: quietness(res.Body)}
 	// Trailers can follow only what is chunked, which a flush makes it. And
 	// while the instance is silent, its head is all there is to pass on.
 	if (len(announced) > 0 || c.quiet()) && !c.flush() {
 		return nil
 	}
-	if err := c.from(res.Body); err != nil {
+	if err := c.from(res.Body, whole); err != nil {
 		return err
 	}
 	for name, values := range res.Trailer {
@@ -49,13 +50,15 @@ func quietness(body io.Reader) func() bool {
 	return func() bool { return true }
 }
 
-// clientCopy copies a body to the client, and gives up on a client that takes
-// nothing for idle. What net/http keeps for itself until the request is over has
-// a deadline of ServeHTTP's.
+// clientCopy copies a body to the client, and gives up on a client that does not
+// keep the pace. What net/http keeps for itself until the request is over has a
+// deadline of ServeHTTP's.
 type clientCopy struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
-	idle   time.Duration
+	flight *flight
+	pace   pace
+	waited time.Duration
 	stream bool // of unknown length: pass on at once what comes
 	quiet  func() bool
 }
@@ -63,19 +66,17 @@ type clientCopy struct {
 // smallWrite is what net/http certainly keeps until the request is over.
 const smallWrite = 1 << 10
 
-func (c *clientCopy) from(body io.Reader) error {
+func (c *clientCopy) from(body io.Reader, whole func()) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for first := true; ; first = false {
 		n, err := body.Read(*buf)
+		if err == io.EOF {
+			whole()
+		}
 		if n > 0 {
-			if !first || n > smallWrite {
-				date(c.rc, c.idle)
-			}
-			if _, werr := c.w.Write((*buf)[:n]); werr != nil {
-				return nil
-			}
-			if err == nil && (c.stream || c.quiet()) && !c.flush() {
+			small := first && n <= smallWrite
+			if !c.give((*buf)[:n], small, err == nil && (c.stream || c.quiet())) {
 				return nil
 			}
 		}
@@ -88,8 +89,29 @@ func (c *clientCopy) from(body io.Reader) error {
 	}
 }
 
+// give is false when the client does not take it. What is small net/http keeps
+// for a while, unless it is flushed.
+func (c *clientCopy) give(b []byte, small, flush bool) bool {
+	if small && !flush {
+		_, err := c.w.Write(b)
+		c.flight.down.Add(int64(len(b)))
+		return err == nil
+	}
+	began := time.Now()
+	date(c.rc, c.pace.left(c.waited, c.flight.down.Load()))
+	c.flight.taking.Store(true)
+	defer c.flight.taking.Store(false)
+	_, err := c.w.Write(b)
+	if err == nil && flush {
+		err = c.rc.Flush()
+	}
+	c.waited += time.Since(began)
+	c.flight.down.Add(int64(len(b)))
+	return err == nil
+}
+
 func (c *clientCopy) flush() bool {
-	date(c.rc, c.idle)
+	date(c.rc, c.pace.idle)
 	return c.rc.Flush() == nil
 }
 

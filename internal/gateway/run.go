@@ -111,13 +111,12 @@ func (s *Server) farewell() {
 func (s *Server) halt(within time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	everything := func(*tunnel) bool { return true }
-	defer s.control.tunnels.closeAfter(min(s.cfg.IdleGrace, within), everything)()
+	defer s.control.endTunnels(min(s.cfg.IdleGrace, within))()
 	if err := s.public.Shutdown(ctx); err != nil {
 		s.cfg.Log.Warn("requests in flight were cut off", "connections", s.conns.Load(), "error", err)
 		s.public.Close()
 	}
-	s.control.tunnels.begin(&curfew{match: everything})
+	s.control.closeTunnels(time.Second)
 	s.cfg.Forward.Close()
 	s.private.Close() // long polls have nothing left to wait for
 }

@@ -31,12 +31,14 @@ type Config struct {
 	ReadHeaderTimeout time.Duration // for a request's head (10 s)
 	BodyIdleTimeout   time.Duration // without a byte of a request's body (30 s)
 	WriteIdleTimeout  time.Duration // without a client taking a byte of a response (60 s)
+	MinRate           int64         // bytes per second that a client sends or takes on average while we wait for it (500)
+	RateLead          time.Duration // that the average leaves out (20 s)
 	KeepAlive         time.Duration // of idle client connections (75 s)
 	DialTimeout       time.Duration // for connecting to an endpoint, with the TLS handshake (3 s)
 	ResponseTimeout   time.Duration // from request sent to head of the response (60 s)
 	ShieldTimeout     time.Duration // the same, of a new release an older one stands in for (5 s)
 	EndpointWait      time.Duration // how long a request waits for a pool without ready endpoint (2 s)
-	HoldGrace         time.Duration // for upgraded connections when a hold is drained (100 ms)
+	HoldGrace         time.Duration // for requests when a hold is drained, before they are taken back or ended (250 ms)
 	IdleGrace         time.Duration // the same when a release is drained (10 s)
 	DrainTimeout      time.Duration // for requests in flight at shutdown (30 s)
 	FarewellTime      time.Duration // after a hand-over: for keep-alive clients to be told to reconnect (2 s)
@@ -55,12 +57,14 @@ func (c Config) withDefaults() Config {
 	c.ReadHeaderTimeout = orDefault(c.ReadHeaderTimeout, 10*time.Second)
 	c.BodyIdleTimeout = orDefault(c.BodyIdleTimeout, 30*time.Second)
 	c.WriteIdleTimeout = orDefault(c.WriteIdleTimeout, time.Minute)
+	c.MinRate = orDefault(c.MinRate, 500)
+	c.RateLead = orDefault(c.RateLead, 20*time.Second)
 	c.KeepAlive = orDefault(c.KeepAlive, 75*time.Second)
 	c.DialTimeout = orDefault(c.DialTimeout, 3*time.Second)
 	c.ResponseTimeout = orDefault(c.ResponseTimeout, time.Minute)
 	c.ShieldTimeout = orDefault(c.ShieldTimeout, 5*time.Second)
 	c.EndpointWait = orDefault(c.EndpointWait, 2*time.Second)
-	c.HoldGrace = orDefault(c.HoldGrace, 100*time.Millisecond)
+	c.HoldGrace = orDefault(c.HoldGrace, 250*time.Millisecond)
 	c.IdleGrace = orDefault(c.IdleGrace, 10*time.Second)
 	c.DrainTimeout = orDefault(c.DrainTimeout, 30*time.Second)
 	c.FarewellTime = orDefault(c.FarewellTime, 2*time.Second)
@@ -69,6 +73,10 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// bodyPace and readPace are what clients must keep to.
+func (c Config) bodyPace() pace { return pace{c.BodyIdleTimeout, c.RateLead, c.MinRate} }
+func (c Config) readPace() pace { return pace{c.WriteIdleTimeout, c.RateLead, c.MinRate} }
 
 func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 	if v == 0 {

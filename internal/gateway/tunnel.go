@@ -7,90 +7,49 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// tunnel is an upgraded connection: bytes both ways until one side ends.
+// tunnel is an upgraded connection: bytes both ways until one side ends, or until
+// it is ended. Then a WebSocket's sides get a close frame where a frame may stand.
 type tunnel struct {
-	lane    *lane
-	pool    *pool
-	release int
-	client  net.Conn
-	server  net.Conn
+	client    net.Conn
+	server    net.Conn
+	websocket bool
+	ending    atomic.Bool
 }
 
-func (t *tunnel) close() {
-	t.client.Close()
-	t.server.Close()
-}
+const (
+	// farewellTime bounds the rest of a frame and the close frame behind it.
+	farewellTime = 100 * time.Millisecond
+	// lingerTime is what a client gets to see what it was told last.
+	lingerTime = 500 * time.Millisecond
+)
 
-// tunnels are those that exist now, and what is said of those to come.
-type tunnels struct {
-	mu      sync.Mutex
-	all     map[*tunnel]struct{}
-	curfews map[*curfew]struct{}
-}
+// Close frames: to the client 1012, "service restart", after which it connects
+// again; to the instance 1001, "going away", masked, as all that clients send.
+var (
+	closeToClient = []byte{0x88, 2, 1012 >> 8, 1012 & 0xff}
+	closeToServer = []byte{0x88, 0x80 | 2, 0, 0, 0, 0, 1001 >> 8, 1001 & 0xff}
+)
 
-// curfew, from when it begins, allows no matching tunnel.
-type curfew struct {
-	match func(*tunnel) bool
-	begun bool
-}
-
-// add notes a tunnel; one that comes after its curfew is closed at once.
-func (ts *tunnels) add(t *tunnel) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if ts.all == nil {
-		ts.all = map[*tunnel]struct{}{}
+// end makes both directions stop. It does not wait.
+func (t *tunnel) end() {
+	if t.ending.Swap(true) {
+		return
 	}
-	ts.all[t] = struct{}{}
-	for c := range ts.curfews {
-		if c.begun && c.match(t) {
-			t.close()
-		}
-	}
-}
-
-func (ts *tunnels) remove(t *tunnel) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	delete(ts.all, t)
-}
-
-// closeAfter closes the matching tunnels after grace, also those that come later,
-// until lifted.
-func (ts *tunnels) closeAfter(grace time.Duration, match func(*tunnel) bool) (lift func()) {
-	c := &curfew{match: match}
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if ts.curfews == nil {
-		ts.curfews = map[*curfew]struct{}{}
-	}
-	ts.curfews[c] = struct{}{}
-	timer := time.AfterFunc(grace, func() { ts.begin(c) })
-	return func() {
-		timer.Stop()
-		ts.mu.Lock()
-		defer ts.mu.Unlock()
-		delete(ts.curfews, c)
-	}
-}
-
-func (ts *tunnels) begin(c *curfew) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	c.begun = true
-	for t := range ts.all {
-		if c.match(t) {
-			t.close()
-		}
+	past, soon := time.Unix(1, 0), time.Now().Add(farewellTime)
+	for _, c := range []net.Conn{t.client, t.server} {
+		c.SetWriteDeadline(soon)
+		c.SetReadDeadline(past)
 	}
 }
 
 // tunnel passes an upgraded connection through until it ends.
-func (p *proxy) tunnel(w http.ResponseWriter, pass passage, release int, res *http.Response) error {
+func (p *proxy) tunnel(w http.ResponseWriter, f *flight, res *http.Response) error {
 	up, ok := res.Body.(*upgraded)
 	if !ok {
 		return errors.New("the instance switched protocols, but its connection cannot be passed on")
@@ -104,13 +63,20 @@ func (p *proxy) tunnel(w http.ResponseWriter, pass passage, release int, res *ht
 	if err := client.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	t := &tunnel{lane: pass.lane, pool: pass.pool, release: release, client: client, server: up.conn}
-	p.control.tunnels.add(t)
-	defer p.control.tunnels.remove(t)
 	if err := writeSwitching(rw.Writer, res); err != nil {
-		return err
+		return nil // the client has gone
 	}
-	joinConns(t, rw.Reader, up.reader)
+	t := &tunnel{client: client, server: up.conn, websocket: strings.EqualFold(res.Header.Get("Upgrade"), "websocket")}
+	if !f.enterTunnel(t) {
+		t.end()
+	}
+	t.join(f, rw.Reader, up.reader)
+	if t.ending.Load() {
+		up.Close()
+		f.leave() // nothing reaches the instance any more
+		client.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.Copy(io.Discard, struct{ io.Reader }{client})
+	}
 	return nil
 }
 
@@ -127,28 +93,157 @@ func writeSwitching(w *bufio.Writer, res *http.Response) error {
 	return w.Flush()
 }
 
-// joinConns copies both ways, passes each end of stream on, and returns when
-// both directions have ended.
-func joinConns(t *tunnel, fromClient, fromServer *bufio.Reader) {
-	var up sync.WaitGroup
-	up.Go(func() { pour(t.server, t.client, fromClient) })
-	pour(t.client, t.server, fromServer)
-	up.Wait()
+// join copies both ways, passes each end of stream on, and returns when both
+// directions have ended.
+func (t *tunnel) join(f *flight, fromClient, fromServer *bufio.Reader) {
+	up := pour{tunnel: t, to: t.server, from: t.client, count: &f.up, farewell: closeToServer}
+	down := pour{tunnel: t, to: t.client, from: t.server, count: &f.down, farewell: closeToClient}
+	var both sync.WaitGroup
+	both.Go(func() { up.run(fromClient) })
+	down.run(fromServer)
+	both.Wait()
 }
 
-// pour copies what is buffered and then straight from socket to socket, so that
-// the kernel may splice. An error ends both directions.
-func pour(to, from net.Conn, buffered *bufio.Reader) {
+// pour is one direction.
+type pour struct {
+	*tunnel
+	to, from net.Conn
+	count    *atomic.Int64
+	farewell []byte
+	frames   frames
+}
+
+// pourBuffers are small: an idle tunnel keeps two.
+var pourBuffers = sync.Pool{New: func() any { b := make([]byte, 8<<10); return &b }}
+
+func (p *pour) run(buffered *bufio.Reader) {
+	buf := pourBuffers.Get().(*[]byte)
+	defer pourBuffers.Put(buf)
 	var err error
 	if n := buffered.Buffered(); n > 0 {
-		_, err = io.CopyN(to, buffered, int64(n))
+		there, _ := buffered.Peek(n)
+		err = p.pass(there)
 	}
-	if err == nil {
-		_, err = io.Copy(to, from)
+	for err == nil {
+		err = p.step(*buf)
 	}
-	half, ok := to.(interface{ CloseWrite() error })
-	if err != nil || !ok || half.CloseWrite() != nil {
-		to.Close()
-		from.Close()
+	if p.ending.Load() {
+		p.bid(*buf)
+		return
 	}
+	half, ok := p.to.(interface{ CloseWrite() error })
+	if err != io.EOF || !ok || half.CloseWrite() != nil {
+		p.to.Close()
+		p.from.Close()
+	}
+}
+
+func (p *pour) step(buf []byte) error {
+	n, err := p.from.Read(buf)
+	if werr := p.pass(buf[:n]); werr != nil {
+		return werr
+	}
+	return err
+}
+
+func (p *pour) pass(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if p.websocket {
+		p.frames.pass(b)
+	}
+	p.count.Add(int64(len(b)))
+	_, err := p.to.Write(b)
+	if err != nil {
+		return fmt.Errorf("pass on: %w", err) // whatever it is, not the end of a stream
+	}
+	return nil
+}
+
+// bid lets a frame that has begun end, and says farewell behind it.
+func (p *pour) bid(buf []byte) {
+	if p.websocket {
+		p.from.SetReadDeadline(time.Now().Add(farewellTime))
+		for !p.frames.between() {
+			if p.step(buf[:min(uint64(len(buf)), p.frames.want())]) != nil {
+				break
+			}
+		}
+		if p.frames.between() {
+			_, _ = p.to.Write(p.farewell)
+		}
+	}
+	if half, ok := p.to.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+}
+
+// frames follows where the frames of a WebSocket begin and end: a head of 2 to
+// 14 bytes, which says how much comes behind it.
+type frames struct {
+	head [14]byte
+	have int    // bytes of head
+	left uint64 // bytes of the rest that are still to come
+}
+
+// size of the head, as far as it is known; at least 2.
+func (f *frames) size() int {
+	n := 2
+	if f.have < n {
+		return n
+	}
+	switch f.head[1] & 0x7f {
+	case 126:
+		n += 2
+	case 127:
+		n += 8
+	}
+	if f.head[1]&0x80 != 0 {
+		n += 4
+	}
+	return n
+}
+
+func (f *frames) length() uint64 {
+	digits := f.head[2:2]
+	switch n := f.head[1] & 0x7f; n {
+	case 126:
+		digits = f.head[2:4]
+	case 127:
+		digits = f.head[2:10]
+	default:
+		return uint64(n)
+	}
+	var length uint64
+	for _, d := range digits {
+		length = length<<8 | uint64(d)
+	}
+	return length
+}
+
+func (f *frames) pass(b []byte) {
+	for len(b) > 0 {
+		if f.left > 0 {
+			n := min(f.left, uint64(len(b)))
+			f.left, b = f.left-n, b[n:]
+			continue
+		}
+		n := copy(f.head[f.have:f.size()], b)
+		f.have, b = f.have+n, b[n:]
+		if f.have == f.size() {
+			f.left, f.have = f.length(), 0
+		}
+	}
+}
+
+// between: all that came are whole frames.
+func (f *frames) between() bool { return f.have == 0 && f.left == 0 }
+
+// want is how many bytes certainly belong to the frame that has begun.
+func (f *frames) want() uint64 {
+	if f.left > 0 {
+		return f.left
+	}
+	return uint64(f.size() - f.have)
 }

@@ -11,6 +11,16 @@ import (
 	"godwit/internal/fleet"
 )
 
+// The states of a Flight.
+const (
+	Seeking    = "no instance yet"
+	Uploading  = "body incomplete"
+	Unanswered = "no answer yet"
+	Streaming  = "answer under way"
+	SlowReader = "client reads slowly"
+	Tunnel     = "upgraded"
+)
+
 // What the admin API carries beside Table, Pool and Held. Durations are
 // nanoseconds unless the name says otherwise.
 type (
@@ -21,6 +31,32 @@ type (
 		// ExpireRoutes is where the held requests go (host to pool) when the lease
 		// ends by itself; a host that is not named keeps its route.
 		ExpireRoutes map[string]string `json:"expire_routes,omitempty"`
+		// GraceMS is what a drain leaves requests before it takes them back or ends
+		// them; 0: what the gateway was configured with.
+		GraceMS int64 `json:"grace_ms,omitempty"`
+	}
+
+	// Flight is a request in flight, or one that was ended.
+	Flight struct {
+		State  string        `json:"state"`
+		Method string        `json:"method"`
+		Host   string        `json:"host"`
+		Path   string        `json:"path"` // without the query, which may be secret
+		Age    time.Duration `json:"age"`
+		In     int64         `json:"bytes_in"`  // of the request's body
+		Out    int64         `json:"bytes_out"` // of the response's body
+	}
+
+	// Settled is the answer of GET /settled: the requests that were in flight when
+	// it was asked, and still are.
+	Settled struct {
+		Left []Flight `json:"left"`
+	}
+
+	// Disturbed counts what drains did to requests.
+	Disturbed struct {
+		Recalled int64            `json:"recalled"` // taken back to the gate and sent again
+		Ended    map[string]int64 `json:"ended"`    // by State
 	}
 
 	// HoldStatus is a hold as observed.
@@ -43,6 +79,8 @@ type (
 		Waiting int64                `json:"waiting"` // requests on hold, all holds together
 		Pools   map[string]PoolStats `json:"pools"`
 		Hosts   map[string]int64     `json:"hosts"` // requests in flight by routed host
+
+		Disturbed Disturbed `json:"disturbed"`
 	}
 
 	// PoolStats is what one pool has served, by release, and what is in flight, by endpoint.

@@ -96,8 +96,18 @@ func (c *Client) HoldStatus(ctx context.Context, id string) (gateway.HoldStatus,
 	return s, c.call(ctx, http.MethodGet, "/holds/"+escape(id), nil, &s)
 }
 
+// Settled waits until the requests that are in flight on hosts now have ended,
+// for grace at most, and disturbs none; it returns those that are left.
+func (c *Client) Settled(ctx context.Context, hosts []string, grace time.Duration) ([]gateway.Flight, error) {
+	query := url.Values{"host": hosts, "grace_ms": {strconv.FormatInt(grace.Milliseconds(), 10)}}
+	var s gateway.Settled
+	return s.Left, c.call(ctx, http.MethodGet, "/settled?"+query.Encode(), nil, &s)
+}
+
 // Drained waits until nothing that passed before the hold is in flight on its
-// hosts. ErrExpired when the hold ends first.
+// hosts. What still is after the hold's grace is taken back to the gate or ended,
+// where that does no harm; Release tells what was. ErrExpired when the hold ends
+// first. The error names the requests that are left.
 func (c *Client) Drained(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodGet, "/holds/"+escape(id)+"/drained", nil, nil)
 }
