@@ -154,9 +154,24 @@ type SwitchReport struct {
 	Held         int64              `json:"held" doc:"requests that waited in the gateway"`
 	LongestMS    float64            `json:"longest_hold_ms"`
 	Expired      bool               `json:"lease_expired,omitempty"`
+	Recalled     int64              `json:"recalled,omitempty" doc:"safe requests without an answer that were taken back to the gate and sent again"`
+	EndedBy      map[string]int64   `json:"ended_by,omitempty" doc:"how many requests were ended so that nobody waits for them, by their state"`
+	Ended        []EndedRequest     `json:"ended,omitempty" doc:"of those, the first hundred"`
 	Failed       string             `json:"failed_step,omitempty"`
 	Reason       string             `json:"reason,omitempty"`
 	Findings     landscape.Findings `json:"findings,omitempty"`
+}
+
+// EndedRequest is a request that a switch ended: an upload that did not come, a
+// stream, a slow reader, an upgraded connection.
+type EndedRequest struct {
+	State  string  `json:"state"`
+	Method string  `json:"method"`
+	Host   string  `json:"host"`
+	Path   string  `json:"path" doc:"without the query"`
+	AgeMS  float64 `json:"age_ms"`
+	In     int64   `json:"bytes_in"`
+	Out    int64   `json:"bytes_out"`
 }
 
 // StepTime is a step and how long it took.

@@ -179,6 +179,9 @@ func (g *globals) switched(what string, r api.SwitchReport, err error) error {
 		for _, s := range r.Steps {
 			fmt.Fprintf(w, "  %-12s %10s\n", s.Name, milliseconds(s.MS))
 		}
+		for _, e := range r.Ended {
+			fmt.Fprintf(w, "  ended: %s %s%s (%s, for %s, %d bytes in, %d out)\n", e.Method, e.Host, e.Path, e.State, milliseconds(e.AgeMS), e.In, e.Out)
+		}
 		if r.Reason != "" {
 			fmt.Fprintf(w, "  step %s: %s\n", r.Failed, r.Reason)
 		}

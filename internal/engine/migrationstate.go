@@ -244,6 +244,11 @@ func (e *Engine) switchReport(ctx context.Context, run string) (*api.SwitchRepor
 	r := migrate.NewReport(p, record.Outcome, func(name string) string { return record.Notes[name] })
 	report := api.SwitchReport{At: record.Started, Outcome: string(r.Status), WritePauseMS: api.Milliseconds(r.WritePause), LSN: r.LSN,
 		Held: r.Held.Requests, LongestMS: api.Milliseconds(r.Held.Longest), Expired: r.Held.Expired, Findings: r.Findings, Steps: stepTimes(r.Steps)}
+	report.Recalled, report.EndedBy = r.Held.Recalled, r.Held.EndedBy
+	for _, f := range r.Held.Ended {
+		report.Ended = append(report.Ended, api.EndedRequest{State: f.State, Method: f.Method, Host: f.Host, Path: f.Path,
+			AgeMS: api.Milliseconds(f.Age), In: f.In, Out: f.Out})
+	}
 	if record.Outcome.Status != journal.Done {
 		report.Failed = record.Outcome.Failed
 		if record.Outcome.Cause != nil {

@@ -35,6 +35,15 @@ func (t *traffic) Hold(ctx context.Context, lease time.Duration) error {
 	return t.engine.gateway.Hold(ctx, t.hold(), gateway.HoldRequest{Hosts: hosts, LeaseMS: lease.Milliseconds()})
 }
 
+// settleTime is what requests that are in flight before a switch get to end: a
+// slow upload is worth waiting for as long as nobody else waits with us.
+const settleTime = 10 * time.Second
+
+func (t *traffic) Settle(ctx context.Context) error {
+	_, err := t.engine.gateway.Settled(ctx, slices.Sorted(maps.Keys(t.routes(migrate.Source))), settleTime)
+	return err
+}
+
 func (t *traffic) Drained(ctx context.Context) error {
 	return t.engine.gateway.Drained(ctx, t.hold())
 }
@@ -56,5 +65,9 @@ func (t *traffic) Release(ctx context.Context) (migrate.Held, error) {
 	if errors.Is(err, gateway.ErrNotFound) {
 		return migrate.Held{Expired: true}, nil
 	}
-	return migrate.Held{Requests: h.Requests, Longest: h.Longest, Total: h.Total, Expired: h.Expired}, err
+	held := migrate.Held{Requests: h.Requests, Longest: h.Longest, Total: h.Total, Expired: h.Expired, Recalled: h.Recalled, EndedBy: h.EndedBy}
+	for _, f := range h.Ended {
+		held.Ended = append(held.Ended, migrate.Ended(f))
+	}
+	return held, err
 }

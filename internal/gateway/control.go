@@ -210,7 +210,7 @@ func (c *control) handOver(give func(Table, map[string]map[int]fleet.Traffic) er
 		return ErrSuperseded
 	}
 	for id, h := range c.holds {
-		if h.status().Active {
+		if h.active() {
 			return errorf(ErrConflict, "hold %q is active; a gateway that holds requests is not replaced", id)
 		}
 	}

@@ -95,7 +95,7 @@ func (c *control) Drained(ctx context.Context, id string, grace time.Duration) e
 			return stillInFlight(flights(), err)
 		}
 	}
-	if !h.status().Active {
+	if !h.active() {
 		return h.endedEarly()
 	}
 	return nil
@@ -240,7 +240,7 @@ func stillInFlight(all []*flight, err error) error {
 	if len(all) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w; still in flight: %s", err, tellFlights(describe(all)))
+	return fmt.Errorf("%w; still in flight: %s", err, TellFlights(describe(all), int64(len(all))))
 }
 
 // endTunnels ends, after grace, all upgraded connections, until it is stopped.

@@ -39,7 +39,7 @@ func TestNoClientDecides(t *testing.T) {
 	for move := range moves {
 		until(t, "all slow clients are at work", func() bool {
 			n := r.inState()
-			return n[Uploading] >= each && n[Unanswered] >= each && n[Streaming]+n[SlowReader] >= 2*each && n[Tunnel] >= each
+			return n[Uploading] >= each && n[Unanswered] >= each && n[SlowReader] > 0 && n[Streaming]+n[SlowReader] >= 2*each && n[Tunnel] >= each
 		})
 		if _, err := r.control.Settled(deadline(t, time.Minute), []string{host}, 20*time.Millisecond); err != nil {
 			t.Fatal(err)

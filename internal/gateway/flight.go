@@ -165,7 +165,7 @@ func (f *flight) disturb(now time.Time, grace time.Duration, tell func(Flight, e
 	switch {
 	case f.tunnel != nil:
 		f.tunnel.end()
-	case f.stage == replying && f.taking.Load() && !f.req.eventStream:
+	case f.stage == replying && !f.req.eventStream: // what the client has is a part, and of no use
 		f.hangUp()
 		fallthrough
 	default:
@@ -234,24 +234,23 @@ func (f Flight) String() string {
 	return fmt.Sprintf("%s %s%s (%s, for %s, %d bytes in, %d out)", f.Method, f.Host, f.Path, f.State, f.Age.Round(time.Millisecond), f.In, f.Out)
 }
 
-// maxTold bounds how many requests an error or a report names.
+// maxTold bounds how many requests an error names, maxListed how many a report.
 const (
 	maxTold   = 10
 	maxListed = 100
 )
 
-// tellFlights names requests, the oldest first.
-func tellFlights(all []Flight) string {
+// TellFlights names requests, of count that there are.
+func TellFlights(all []Flight, count int64) string {
 	var b strings.Builder
-	for i, f := range all {
-		if i == maxTold {
-			fmt.Fprintf(&b, "; and %d more", len(all)-i)
-			break
-		}
+	for i, f := range all[:min(len(all), maxTold)] {
 		if i > 0 {
 			b.WriteString("; ")
 		}
 		b.WriteString(f.String())
+	}
+	if more := count - int64(min(len(all), maxTold)); more > 0 {
+		fmt.Fprintf(&b, "; and %d more", more)
 	}
 	return b.String()
 }

@@ -264,6 +264,12 @@ func (h *hold) letGo(n int) (empty bool) {
 	return true
 }
 
+func (h *hold) active() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.phase == holding
+}
+
 func (h *hold) status() HoldStatus {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -279,5 +285,7 @@ func (h *hold) status() HoldStatus {
 	for _, l := range h.lanes {
 		s.InFlight += l.inflight.now()
 	}
+	s.Flights = describe(flightsOf(h.lanes))
+	s.Flights = s.Flights[:min(len(s.Flights), maxTold)]
 	return s
 }

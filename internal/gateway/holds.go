@@ -99,7 +99,7 @@ func validateHold(id string, hosts []string, lease time.Duration) error {
 
 func (c *control) holderOf(host string) string {
 	for id, h := range c.holds {
-		if slices.Contains(h.hosts, host) && h.status().Active {
+		if slices.Contains(h.hosts, host) && h.active() {
 			return id
 		}
 	}

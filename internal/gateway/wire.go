@@ -67,6 +67,7 @@ type (
 		Waiting   int64         `json:"waiting"`   // requests waiting now
 		Departed  int64         `json:"departed"`  // requests whose client went away while waiting
 		InFlight  int64         `json:"in_flight"` // requests that passed before, or pass now
+		Flights   []Flight      `json:"flights"`   // of those, the oldest
 		LeaseLeft time.Duration `json:"lease_left"`
 		Held      Held          `json:"held"`
 

@@ -31,6 +31,23 @@ type Held struct {
 	Longest  time.Duration `json:"longest"`  // longest wait of one request
 	Total    time.Duration `json:"total"`    // from hold to release
 	Expired  bool          `json:"expired"`  // the lease ended before the release
+
+	Recalled int64            `json:"recalled,omitempty"` // requests without an answer that were taken back and sent again
+	EndedBy  map[string]int64 `json:"ended_by,omitempty"` // how many were ended, so that nobody waits for them, by their state
+	Ended    []Ended          `json:"ended,omitempty"`    // of those, the first
+}
+
+// Ended is a request that was ended: an upload that did not come, a stream, a
+// client that reads slowly, a tunnel. Never one that may have been carried out
+// and has no answer.
+type Ended struct {
+	State  string        `json:"state"`
+	Method string        `json:"method"`
+	Host   string        `json:"host"`
+	Path   string        `json:"path"`
+	Age    time.Duration `json:"age"`
+	In     int64         `json:"bytes_in"`
+	Out    int64         `json:"bytes_out"`
 }
 
 // Traffic is the gateway, as a migration sees it.
@@ -38,7 +55,11 @@ type Traffic interface {
 	// Hold makes new requests of the migration's routes wait. The hold ends by
 	// itself after lease. Holding again renews the lease.
 	Hold(ctx context.Context, lease time.Duration) error
-	// Drained waits until no request of these routes is in flight.
+	// Settle gives the requests that are in flight now a while to end, without
+	// holding anybody.
+	Settle(ctx context.Context) error
+	// Drained waits until no request of these routes is in flight. The error names
+	// those that are.
 	Drained(ctx context.Context) error
 	// Route points the routes at a side; requests on hold stay on hold.
 	Route(ctx context.Context, to Side) error

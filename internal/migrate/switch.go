@@ -37,7 +37,7 @@ func NewSwitch(p Plan, writers []*postgres.Writer, t Traffic) *Switch {
 func (s *Switch) Steps() []journal.Step {
 	pause := s.plan.MaxPause
 	return []journal.Step{
-		{Name: "prepare", Do: s.prepare, Undo: s.unprepare, Budget: prepareBudget}, // sessions, slots, lag; nobody waits yet
+		{Name: "prepare", Do: s.prepare, Undo: s.unprepare, Budget: prepareBudget}, // sessions, slots, lag, old requests; nobody waits yet
 		{Name: "hold", Do: s.hold, Undo: s.letGo, Budget: pause},                   // new requests wait
 		{Name: "drain", Do: s.drain, Budget: pause},                                // requests in flight end
 		{Name: "fence", Do: s.fence, Undo: s.unfence, Budget: pause},               // from refuses writes of every role
@@ -79,7 +79,11 @@ func (s *Switch) paused(ctx context.Context) (context.Context, context.CancelFun
 }
 
 func (s *Switch) prepare(ctx context.Context, _ *journal.Notes) error {
-	return s.each(ctx, func(ctx context.Context, _ int, b *postgres.Writer) error { return b.Prepare(ctx, string(s.from)) })
+	err := s.each(ctx, func(ctx context.Context, _ int, b *postgres.Writer) error { return b.Prepare(ctx, string(s.from)) })
+	if err != nil {
+		return err
+	}
+	return s.traffic.Settle(ctx)
 }
 
 // unprepare leaves slots behind where a side can't be reached: the next

@@ -109,8 +109,21 @@ func (c *Client) Settled(ctx context.Context, hosts []string, grace time.Duratio
 // where that does no harm; Release tells what was. ErrExpired when the hold ends
 // first. The error names the requests that are left.
 func (c *Client) Drained(ctx context.Context, id string) error {
-	return c.call(ctx, http.MethodGet, "/holds/"+escape(id)+"/drained", nil, nil)
+	err := c.call(ctx, http.MethodGet, "/holds/"+escape(id)+"/drained", nil, nil)
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	// Nobody waits for the gateway's answer any more; it is asked apart.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+	defer cancel()
+	if h, herr := c.HoldStatus(ctx, id); herr == nil && len(h.Flights) > 0 {
+		return fmt.Errorf("%w; still in flight: %s", err, gateway.TellFlights(h.Flights, h.InFlight))
+	}
+	return err
 }
+
+// lastWord bounds the question what a drain has waited for in vain.
+const lastWord = time.Second
 
 // Release ends a hold; its requests go where the routes point. ErrNotFound when
 // there is none, as after a restart of the gateway.

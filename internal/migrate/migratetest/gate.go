@@ -94,6 +94,9 @@ func (g *Gate) expire() {
 	}
 }
 
+// Settle implements migrate.Traffic: no request here takes long.
+func (g *Gate) Settle(context.Context) error { return nil }
+
 // Drained implements migrate.Traffic.
 func (g *Gate) Drained(ctx context.Context) error {
 	g.mu.Lock()

@@ -101,6 +101,9 @@ func (g *RemoteGate) Hold(ctx context.Context, lease time.Duration) error {
 	return err
 }
 
+// Settle implements migrate.Traffic: no request here takes long.
+func (g *RemoteGate) Settle(context.Context) error { return nil }
+
 // Drained implements migrate.Traffic.
 func (g *RemoteGate) Drained(ctx context.Context) error {
 	_, err := g.call(ctx, call{Method: "drained"})
