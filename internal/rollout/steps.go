@@ -12,6 +12,10 @@ import (
 	"godwit/internal/site"
 )
 
+// launchEach is added to the budget of a launch for each instance: five hundred
+// on one machine start one after the other.
+const launchEach = 500 * time.Millisecond
+
 // Steps is the order of a rollout. A step that fails, a verdict included, takes
 // back those above it, the last first: shift back and drain, then retire. Once
 // the old release has begun to drain, or the first or the heir of a dead one is
@@ -19,13 +23,14 @@ import (
 func Steps(s site.Site, p Plan) []journal.Step {
 	r := rollout{site: s, Plan: p}
 	r.Options = p.Options.withDefaults()
+	launch := r.Options.Launch + time.Duration(p.To.Count)*launchEach
 	begin := []journal.Step{
 		{Name: "check", Do: r.check, Budget: r.Options.Call},
-		{Name: "launch", Do: r.launch, Undo: r.retireNew, Budget: r.Options.Launch},
-		{Name: "ready", Do: r.ready, Budget: r.Options.Launch},
+		{Name: "launch", Do: r.launch, Undo: r.retireNew, Budget: launch},
+		{Name: "ready", Do: r.ready, Budget: launch},
 	}
 	only := []journal.Step{
-		{Name: "shift", Do: r.shiftOnly, Budget: r.Options.Launch, PointOfNoReturn: true},
+		{Name: "shift", Do: r.shiftOnly, Budget: launch, PointOfNoReturn: true},
 	}
 	between := []journal.Step{
 		{Name: "shift a little", Do: r.shiftLittle, Undo: r.shiftBackAndDrain, Budget: r.Options.Call},

@@ -50,7 +50,7 @@ func tryIsolation() int {
 		try  func() error
 	}{
 		{"make mounts private", func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") }},
-		{"set up the router with nf_tables", func() error { return network.PrepareRouter(netip.MustParseAddr("192.0.2.1")) }},
+		{"set up the router with nf_tables", func() error { _, err := network.NewRouter(netip.MustParseAddr("192.0.2.1")); return err }},
 		{"detach a read-only mount", func() error {
 			tree, err := runtime.OpenTree("/usr", false)
 			if err == nil {

@@ -101,7 +101,8 @@ func (s *Site) startDatabase(ctx context.Context, r *record, name, template stri
 	}
 	spec.Command = postgres.Command(s.Postgres, inside, address.String(), landscape.DatabasePort)
 	return s.client(r.Name).PutInstance(ctx, warden.Instance{Spec: spec, Last: true,
-		Health: warden.Health{Port: landscape.DatabasePort, Interval: time.Second, Timeout: time.Second}})
+		Health: warden.Health{Port: landscape.DatabasePort, Interval: time.Second, Timeout: 3 * time.Second,
+			Login: &warden.Login{User: adminUser, Password: d.AdminPassword, Database: "postgres"}}})
 }
 
 // plainIdentity is who runs Postgres where there is no isolation: it refuses to run as root.

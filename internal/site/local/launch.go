@@ -130,14 +130,16 @@ func (s *Site) putRelease(ctx context.Context, r *record, service string, number
 	if err != nil {
 		return fmt.Errorf("release %d of %s: %w", number, service, err)
 	}
+	var all []warden.Instance
 	for _, id := range r.instancesOf(service, number) {
 		i, err := s.instance(r, release, img, id)
 		if err != nil {
 			return err
 		}
-		if err := s.client(r.Name).PutInstance(ctx, i); err != nil {
-			return fmt.Errorf("launch %s: %w", id, err)
-		}
+		all = append(all, i)
+	}
+	if err := s.client(r.Name).PutInstances(ctx, all); err != nil {
+		return fmt.Errorf("launch release %d of %s: %w", number, service, err)
 	}
 	return nil
 }
@@ -159,56 +161,75 @@ func (s *Site) instance(r *record, release *fleet.Release, img image.Image, id s
 // Ends of an instance, before it was ever ready, after which it is given up.
 const endsTolerated = 3
 
-// awaitReady waits until all these instances are ready.
+// awaitReady waits until all these instances are ready, as long as there is one
+// more within LaunchTimeout: how long all take depends on how many they are.
 func (s *Site) awaitReady(ctx context.Context, environment string, ids []string) error {
-	limit, cancel := context.WithTimeout(ctx, s.LaunchTimeout)
-	defer cancel()
-	tick := time.NewTicker(15 * time.Millisecond)
-	defer tick.Stop()
+	progress := launch{ids: make(map[string]bool, len(ids))}
+	for _, id := range ids {
+		progress.ids[id] = true
+	}
+	last, most := time.Now(), 0
 	for {
+		asked := time.Now()
 		all, err := s.client(environment).Instances(ctx)
-		if err != nil {
+		if errors.Is(err, warden.ErrNotRunning) || errors.Is(err, warden.ErrSilent) {
+			all = nil // whoever brings the environment back brings these back with it
+		} else if err != nil {
 			return err
 		}
-		waiting := s.firstUnready(all, ids)
+		ready, waiting := progress.look(all)
 		if waiting == nil {
 			return nil
 		}
-		if !waiting.Ready && waiting.Restarts >= endsTolerated {
-			return s.unready(environment, *waiting)
+		if ready > most {
+			most, last = ready, time.Now()
+		}
+		if waiting.Restarts >= endsTolerated || time.Since(last) > s.LaunchTimeout {
+			return s.unready(environment, *waiting, ready, len(ids))
 		}
 		select {
-		case <-tick.C:
-		case <-limit.Done():
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return s.unready(environment, *waiting)
+		// A look at many takes longer, and so is taken less often.
+		case <-time.After(max(15*time.Millisecond, 4*time.Since(asked))):
+		case <-ctx.Done():
+			return fmt.Errorf("%w, while %s of %s waited: %s (%d of %d are ready)",
+				ctx.Err(), waiting.ID, environment, waiting.Reason, ready, len(ids))
 		}
 	}
 }
 
-// firstUnready prefers one that has ended already: no need to wait for the rest.
-func (s *Site) firstUnready(all []warden.Status, ids []string) *warden.Status {
-	var first *warden.Status
+// launch is a set of instances that are waited for.
+type launch struct{ ids map[string]bool }
+
+// look counts those that are ready and picks the one to wait for: one that has
+// ended already rather than one that waits for its turn.
+func (l launch) look(all []warden.Status) (ready int, waiting *warden.Status) {
 	found := 0
 	for i := range all {
-		if !slices.Contains(ids, all[i].ID) {
+		status := &all[i]
+		if !l.ids[status.ID] {
 			continue
 		}
 		found++
-		if !all[i].Ready && (first == nil || all[i].Restarts > first.Restarts) {
-			first = &all[i]
+		switch {
+		case status.Ready:
+			ready++
+		case waiting == nil, status.Restarts > waiting.Restarts,
+			status.Restarts == waiting.Restarts && status.Running && !waiting.Running:
+			waiting = status
 		}
 	}
-	if first == nil && found < len(ids) {
-		return &warden.Status{ID: strings.Join(ids, ", "), Reason: "gone from its warden; launch again"}
+	if waiting == nil && found < len(l.ids) {
+		gone := slices.DeleteFunc(slices.Sorted(maps.Keys(l.ids)), func(id string) bool {
+			return slices.ContainsFunc(all, func(s warden.Status) bool { return s.ID == id })
+		})
+		return ready, &warden.Status{ID: strings.Join(gone, ", "), Reason: "gone, with its environment or from it; launch again"}
 	}
-	return first
+	return ready, waiting
 }
 
-func (s *Site) unready(environment string, i warden.Status) error {
-	return fmt.Errorf("%s in %s: %s%s: %w", i.ID, environment, i.Reason, s.lastWords(environment, i.ID), site.ErrUnready)
+func (s *Site) unready(environment string, i warden.Status, ready, of int) error {
+	return fmt.Errorf("%s in %s: %s (%d of %d are ready)%s: %w", i.ID, environment, i.Reason, ready, of,
+		s.lastWords(environment, i.ID), site.ErrUnready)
 }
 
 // lastWords are the last lines of an instance's log.

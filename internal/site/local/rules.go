@@ -14,27 +14,51 @@ import (
 // rules are everything that is open in an environment: what services need, what
 // the gateway serves, and the relays while they are open.
 func (r *record) rules() network.Rules {
-	var rules network.Rules
+	rules := network.Rules{Parties: map[string]network.Party{}}
 	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
 		v := r.Services[name]
-		targets := r.endpoints(name)
-		rules.Router = append(rules.Router, targets...)
+		party := network.Party{At: r.endpoints(name)}
+		for _, id := range r.instancesOf(name, 0) {
+			party.From = append(party.From, r.real(r.Instances[id].Address))
+		}
+		rules.Parties[serviceParty(name)] = party
+		rules.Router = append(rules.Router, party.At...)
 		if v.Ingress {
-			rules.Gateway = append(rules.Gateway, targets...)
+			rules.Gateway = append(rules.Gateway, party.At...)
 		}
 		rules.Virtuals = append(rules.Virtuals, r.virtual(name))
 		for _, need := range v.Needs {
-			rules.Edges = append(rules.Edges, r.edges(name, need)...)
+			if to, there := r.needed(need); there {
+				rules.Edges = append(rules.Edges, network.Edge{From: serviceParty(name), To: to})
+			}
 		}
 	}
 	for name, d := range r.Databases {
-		rules.Router = append(rules.Router, r.realPort(d.Address, landscape.DatabasePort))
+		at := r.realPort(d.Address, landscape.DatabasePort)
+		rules.Parties[databaseParty(name)] = network.Party{From: []netip.Addr{at.Addr()}, At: []netip.AddrPort{at}}
+		rules.Router = append(rules.Router, at)
 		if relay := r.Relays[name]; relay != nil {
-			rules.Edges = append(rules.Edges, network.Edge{From: r.real(d.Address),
-				To: r.realPort(r.Router, int(relay.Port))})
+			rules.Parties[relayParty(name)] = network.Party{At: []netip.AddrPort{r.realPort(r.Router, int(relay.Port))}}
+			rules.Edges = append(rules.Edges, network.Edge{From: databaseParty(name), To: relayParty(name)})
 		}
 	}
 	return rules
+}
+
+// Names of parties. A service, a database and its relay may have the same name.
+func serviceParty(name string) string   { return "service " + name }
+func databaseParty(name string) string  { return "database " + name }
+func relayParty(database string) string { return "relay of " + database }
+
+// needed is the party that a need is about.
+func (r *record) needed(need landscape.Ref) (party string, there bool) {
+	switch need.Kind {
+	case "service":
+		return serviceParty(need.Name), r.Services[need.Name] != nil
+	case "database":
+		return databaseParty(need.Name), r.Databases[need.Name] != nil
+	}
+	return "", false
 }
 
 // endpoints are where the instances of a service listen.
@@ -64,27 +88,6 @@ func (r *record) virtual(service string) network.Virtual {
 		groups, weights = append(groups, group), append(weights, v.Weights[release])
 	}
 	return network.Virtual{Address: r.realPort(v.Virtual, v.Port), Endpoints: network.Spread(groups, weights)}
-}
-
-func (r *record) edges(from string, need landscape.Ref) []network.Edge {
-	var targets []netip.AddrPort
-	switch need.Kind {
-	case "service":
-		if r.Services[need.Name] != nil {
-			targets = r.endpoints(need.Name)
-		}
-	case "database":
-		if d := r.Databases[need.Name]; d != nil {
-			targets = []netip.AddrPort{r.realPort(d.Address, landscape.DatabasePort)}
-		}
-	}
-	var edges []network.Edge
-	for _, id := range r.instancesOf(from, 0) {
-		for _, to := range targets {
-			edges = append(edges, network.Edge{From: r.real(r.Instances[id].Address), To: to})
-		}
-	}
-	return edges
 }
 
 // pool is the service as the gateway sees it.

@@ -24,14 +24,20 @@ import (
 	"time"
 )
 
-// Edge is one opening: From may open TCP connections to To, and to no other
-// port of it. A service's virtual address needs no edge of its own: it is
-// translated before the rules are asked, so an edge to the instance behind it
-// is what opens it. A caller may therefore also address that instance directly,
-// on the same port and no other.
+// Party is one end of edges: all instances of a service, a database, a relay.
+type Party struct {
+	From []netip.Addr     `json:"from,omitempty"` // what it calls from
+	At   []netip.AddrPort `json:"at,omitempty"`   // where it is reached
+}
+
+// Edge is one opening, between parties by name: From may open TCP connections to
+// where To is reached, and to no other port of it. A service's virtual address
+// needs no edge of its own: it is translated before the rules are asked, so an
+// edge to the service is what opens it. A caller may therefore also address an
+// instance directly, on the same port and no other.
 type Edge struct {
-	From netip.Addr     `json:"from"`
-	To   netip.AddrPort `json:"to"`
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // Virtual is the stable address of a service. New connections go over its
@@ -43,6 +49,7 @@ type Virtual struct {
 
 // Rules are everything that is open in an environment. What they don't name is denied.
 type Rules struct {
+	Parties  map[string]Party `json:"parties"`
 	Edges    []Edge           `json:"edges"`
 	Virtuals []Virtual        `json:"virtuals"`
 	Router   []netip.AddrPort `json:"router"`  // what the router itself may connect to: health checks, administration
@@ -72,7 +79,7 @@ func (r Rules) RouterMayDial(to netip.AddrPort) bool { return slices.Contains(r.
 
 // MayListen says whether anybody may connect to an address of the router.
 func (r Rules) MayListen(at netip.AddrPort) bool {
-	return slices.ContainsFunc(r.Edges, func(e Edge) bool { return e.To == at })
+	return slices.ContainsFunc(r.Edges, func(e Edge) bool { return slices.Contains(r.Parties[e.To].At, at) })
 }
 
 // maxSlots bounds the list that Spread makes, about; smaller shares are rounded up.

@@ -25,9 +25,8 @@ var settings = map[string]string{
 	"net/ipv4/icmp_ratemask":           "0",
 }
 
-// PrepareRouter makes the calling thread's network namespace the router at
-// address, with everything denied.
-func PrepareRouter(address netip.Addr) error {
+// prepareRouter makes the calling thread's network namespace the router at address.
+func prepareRouter(address netip.Addr) error {
 	for name, value := range settings {
 		if err := sysctl(name, value); err != nil {
 			return err
@@ -46,7 +45,7 @@ func PrepareRouter(address netip.Addr) error {
 	if err := netlink.AddrAdd(lo, &netlink.Addr{IPNet: host(address)}); err != nil {
 		return fmt.Errorf("give the router its address %s: %w", address, err)
 	}
-	return Apply(Rules{})
+	return nil
 }
 
 // AddPort connects the network namespace of process pid, under address, with

@@ -1,247 +1,218 @@
 package network
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
-// Registers that hold a concatenation: 32 bits each, one after the other.
-const (
-	reg0 = unix.NFT_REG32_00
-	reg1 = unix.NFT_REG32_01
-	reg2 = unix.NFT_REG32_02
-)
-
-// ruleset collects one batch.
-type ruleset struct {
-	conn  *nftables.Conn
-	table *nftables.Table
-	err   error
+// Router is the network namespace that it was made in. Its methods may be called
+// from every thread of a process that lives there.
+type Router struct {
+	mu      sync.Mutex
+	table   *nftables.Table
+	sets    sets
+	numbers map[string]uint32 // of parties; 0 is nobody's
+	rules   Rules             // that hold
+	have    *tables           // what the kernel has; nil when that is not known
+	made    uint32            // the kernel's generation of rules that is ours
 }
 
-// Apply replaces everything that is open by rules, atomically: each packet sees
-// the old rules or the new ones. Established connections live on.
+// NewRouter makes the calling thread's network namespace the router at address,
+// with everything denied.
+func NewRouter(address netip.Addr) (*Router, error) {
+	if err := prepareRouter(address); err != nil {
+		return nil, err
+	}
+	r := &Router{table: &nftables.Table{Family: nftables.TableFamilyINet, Name: "godwit"}, numbers: map[string]uint32{}}
+	_, err := r.Apply(Rules{})
+	return r, err
+}
+
+// Applied is what a change of rules came to.
+type Applied struct {
+	Written int    // elements and rules that had to be written
+	Cut     []Flow // connections over edges that are not there any more
+}
+
+// Apply makes rules the ones that hold. Established connections live on, but
+// those over an edge that was removed: the router forgets them, and what they
+// still send is answered with a reset.
 //
-// Chains are made once and only their rules are replaced: a new chain would
-// show its policy (drop) before its rules are there. A packet that is in a chain
-// just when rules change sees that chain's old rules, but their sets are empty
-// already. So what was found to be declared is marked (marks do not cross into
-// a network namespace, nobody else can set one), and nothing is rejected before
-// a second chain has looked for itself.
-func Apply(r Rules) error {
-	conn, err := nftables.New()
+// A change is atomic as long as it fits into one batch, which a usual one does;
+// of a larger one, what opens comes before what closes.
+//
+// The chains are made once and never touched again; they ask the tables. Only a
+// virtual address has a chain of its own, whose rule is replaced with its
+// endpoints. A packet that is in it just then may see the old rule, whose map is
+// empty already, and so stays untranslated: it is dropped, its sender tries again.
+func (r *Router) Apply(rules Rules) (Applied, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w, err := newWriter()
 	if err != nil {
-		return fmt.Errorf("nftables: %w", err)
+		return Applied{}, err
 	}
-	s := &ruleset{conn: conn}
-	s.table = conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "godwit"})
-	nat := s.chain("virtual", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
-	arrive := s.chain("arrive", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRef(-50))
-	judge := s.chain("judge", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRef(-40))
-	input := s.chain("input", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter)
-	forward := s.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
-	output := s.chain("output", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityFilter)
-	declared := conn.AddChain(&nftables.Chain{Table: s.table, Name: "declared"})
-	conn.FlushTable(s.table)
-
-	s.translate(nat, r.Virtuals)
-	s.rule(declared, established()...)
-	s.edges(declared, r.Edges)
-	// What arrives is judged before it is routed: where no route leads, the
-	// answer would otherwise be the kernel's own, and rationed.
-	for _, c := range []*nftables.Chain{arrive, judge, input} {
-		s.rule(c, on(expr.MetaKeyIIFNAME, "lo")...)
+	if now, err := generation(); err != nil || now != r.made {
+		r.have = nil // somebody else was at them
 	}
-	for _, c := range []*nftables.Chain{arrive, judge, input, forward} {
-		s.rule(c, marked()...)
-		s.rule(c, &expr.Verdict{Kind: expr.VerdictJump, Chain: declared.Name})
+	if r.have == nil {
+		r.build(w)
 	}
-	s.untranslated(judge, r.Virtuals)
-	s.rule(judge, reject())
-	s.rule(output, on(expr.MetaKeyOIFNAME, "lo")...)
-	s.rule(output, established()...)
-	s.outgoing(output, slices.Concat(r.Router, r.Gateway))
-	s.rule(output, reject())
-	if s.err != nil {
-		return fmt.Errorf("nftables: %w", s.err)
+	want := flatten(rules, r.number)
+	r.write(w, want)
+	w.flush()
+	if w.err != nil {
+		r.have = nil // and so everything is built again the next time
+		return Applied{}, fmt.Errorf("nftables: apply %d parties, %d edges, %d virtual addresses: %w",
+			len(rules.Parties), len(rules.Edges), len(rules.Virtuals), w.err)
 	}
-	if err := conn.Flush(); err != nil {
-		return fmt.Errorf("nftables: apply %d edges, %d virtual addresses: %w", len(r.Edges), len(r.Virtuals), err)
+	removed := r.removed(rules)
+	r.have, r.rules = &want, rules
+	if r.made, err = generation(); err != nil {
+		return Applied{Written: w.sent}, err
 	}
-	return nil
+	flows, err := cut(removed)
+	return Applied{Written: w.sent, Cut: flows}, err
 }
 
-func (s *ruleset) chain(name string, t nftables.ChainType, hook *nftables.ChainHook, p *nftables.ChainPriority) *nftables.Chain {
-	policy := nftables.ChainPolicyDrop
-	if t == nftables.ChainTypeNAT || name == "arrive" || name == "judge" {
-		policy = nftables.ChainPolicyAccept // judge ends in a reject of its own; its policy would only hide it
+func (r *Router) number(party string) uint32 {
+	if r.numbers[party] == 0 {
+		r.numbers[party] = uint32(len(r.numbers) + 1)
 	}
-	return s.conn.AddChain(&nftables.Chain{Table: s.table, Name: name, Type: t, Hooknum: hook, Priority: p, Policy: &policy})
+	return r.numbers[party]
 }
 
-func (s *ruleset) rule(c *nftables.Chain, exprs ...expr.Any) {
-	s.conn.AddRule(&nftables.Rule{Table: s.table, Chain: c, Exprs: exprs})
-}
-
-// set makes an anonymous set; it goes when its rule goes.
-func (s *ruleset) set(set nftables.Set, elements []nftables.SetElement) *nftables.Set {
-	set.Table, set.Anonymous, set.Constant = s.table, true, true
-	if err := s.conn.AddSet(&set, elements); err != nil && s.err == nil {
-		s.err = err
+// write brings the kernel's tables to want.
+func (r *Router) write(w *writer, want tables) {
+	have := r.have
+	for _, u := range []update{
+		news(r.sets.callers, have.callers, want.callers, caller),
+		news(r.sets.targets, have.targets, want.targets, target),
+		news(r.sets.edges, have.edges, want.edges, edge),
+		news(r.sets.outgoing, have.outgoing, want.outgoing, member),
+	} {
+		w.remove(u.set, u.remove)
+		w.add(u.set, u.add)
 	}
-	return &set
+	r.writeVirtuals(w, have.virtuals, want.virtuals)
+	w.remove(r.sets.edges, gone(have.edges, want.edges, edge))
+	w.remove(r.sets.callers, gone(have.callers, want.callers, caller))
+	w.remove(r.sets.targets, gone(have.targets, want.targets, target))
+	w.remove(r.sets.outgoing, gone(have.outgoing, want.outgoing, member))
 }
 
-func (s *ruleset) edges(c *nftables.Chain, edges []Edge) {
-	seen := map[Edge]bool{}
-	var elements []nftables.SetElement
-	for _, e := range edges {
-		if !seen[e] {
-			seen[e] = true
-			elements = append(elements, nftables.SetElement{Key: key(e.From, e.To.Addr(), e.To.Port())})
-		}
-	}
-	if len(elements) == 0 {
-		return
-	}
-	set := s.set(nftables.Set{KeyType: nftables.MustConcatSetType(
-		nftables.TypeIPAddr, nftables.TypeIPAddr, nftables.TypeInetService)}, elements)
-	s.rule(c, append(tcp(), source(reg0), destination(reg1), port(reg2), lookup(set),
-		&expr.Immediate{Register: reg0, Data: mark}, &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg0}, accept())...)
-}
-
-// mark is on packets that were found to be declared.
-var mark = binaryutil.NativeEndian.PutUint32(1)
-
-func marked() []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg0},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: mark},
-		accept(),
-	}
-}
-
-// untranslated drops what came for a virtual address with endpoints and was not
-// translated, because the rules changed just then: its sender tries again.
-func (s *ruleset) untranslated(c *nftables.Chain, virtuals []Virtual) {
-	for _, v := range virtuals {
-		if len(v.Endpoints) > 0 {
-			s.rule(c, append(to(v.Address), &expr.Verdict{Kind: expr.VerdictDrop})...)
-		}
-	}
-}
-
-// to matches TCP to an address and port.
-func to(a netip.AddrPort) []expr.Any {
-	return append(tcp(), destination(reg0),
-		&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: a.Addr().AsSlice()},
-		port(reg0), &expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: binaryutil.BigEndian.PutUint16(a.Port())})
-}
-
-// outgoing needs no set: rules alone are all old or all new.
-func (s *ruleset) outgoing(c *nftables.Chain, addresses []netip.AddrPort) {
-	seen := map[netip.AddrPort]bool{}
-	for _, a := range addresses {
-		if !seen[a] {
-			seen[a] = true
-			s.rule(c, append(to(a), accept())...)
-		}
-	}
-}
-
-// translate sends connections to a virtual address to its endpoints in turn.
-// One without endpoints is not translated, and so denied.
-func (s *ruleset) translate(c *nftables.Chain, virtuals []Virtual) {
-	for _, v := range virtuals {
-		if len(v.Endpoints) == 0 {
+// writeVirtuals replaces the chains of virtual addresses whose endpoints changed.
+func (r *Router) writeVirtuals(w *writer, have, want map[netip.AddrPort][]netip.AddrPort) {
+	for address, endpoints := range want {
+		old, there := have[address]
+		if there && slices.Equal(old, endpoints) {
 			continue
 		}
-		addresses := make([]nftables.SetElement, len(v.Endpoints))
-		for i, e := range v.Endpoints {
-			addresses[i] = nftables.SetElement{Key: binaryutil.NativeEndian.PutUint32(uint32(i)), Val: key(e.Addr(), e.Port())}
+		w.room(6, len(endpoints))
+		chain := &nftables.Chain{Table: r.table, Name: chainName(address)}
+		if there {
+			w.conn.FlushChain(chain)
+		} else {
+			w.conn.AddChain(chain)
 		}
-		where := s.set(nftables.Set{IsMap: true, KeyType: nftables.TypeInteger,
-			DataType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)}, addresses)
-		exprs := append(to(v.Address),
-			&expr.Numgen{Register: reg0, Modulus: uint32(len(v.Endpoints)), Type: unix.NFT_NG_INCREMENTAL},
-			&expr.Lookup{SourceRegister: reg0, DestRegister: reg1, IsDestRegSet: true, SetName: where.Name, SetID: where.ID},
-			&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg1, RegProtoMin: reg2, Specified: true})
-		s.rule(c, exprs...)
-	}
-}
-
-// key is a concatenation, each part filled up to 32 bits.
-func key(parts ...any) []byte {
-	var b []byte
-	for _, p := range parts {
-		switch p := p.(type) {
-		case netip.Addr:
-			b = append(b, p.AsSlice()...)
-		case uint16:
-			b = append(binary.BigEndian.AppendUint16(b, p), 0, 0)
+		turns := w.spread(r.table, endpoints)
+		w.conn.AddRule(&nftables.Rule{Table: r.table, Chain: chain, Exprs: translation(turns, len(endpoints))})
+		if !there {
+			w.note(w.conn.SetAddElements(r.sets.chains, []nftables.SetElement{chainOf(address)}))
+			w.note(w.conn.SetAddElements(r.sets.served, []nftables.SetElement{member(address, true)}))
 		}
 	}
-	return b
-}
-
-// tcp matches TCP over IPv4.
-func tcp() []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg0},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: []byte{unix.NFPROTO_IPV4}},
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg0},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: []byte{unix.IPPROTO_TCP}},
+	for address := range have {
+		if _, there := want[address]; there {
+			continue
+		}
+		w.room(4, 1)
+		w.note(w.conn.SetDeleteElements(r.sets.served, []nftables.SetElement{member(address, true)}))
+		w.note(w.conn.SetDeleteElements(r.sets.chains, []nftables.SetElement{chainOf(address)}))
+		chain := &nftables.Chain{Table: r.table, Name: chainName(address)}
+		w.conn.FlushChain(chain)
+		w.conn.DelChain(chain)
 	}
 }
 
-func source(register uint32) expr.Any {
-	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 4}
-}
-
-func destination(register uint32) expr.Any {
-	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4}
-}
-
-func port(register uint32) expr.Any {
-	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
-}
-
-func lookup(set *nftables.Set) expr.Any {
-	return &expr.Lookup{SourceRegister: reg0, SetName: set.Name, SetID: set.ID}
-}
-
-func accept() expr.Any { return &expr.Verdict{Kind: expr.VerdictAccept} }
-
-func reject() expr.Any {
-	return &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}
-}
-
-// established accepts what belongs to an accepted connection, ICMP errors included.
-func established() []expr.Any {
-	bits := expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED
-	return []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATE, Register: reg0},
-		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4,
-			Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: binaryutil.NativeEndian.PutUint32(0)},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg0, Data: binaryutil.NativeEndian.PutUint32(0)},
-		accept(),
+// build makes the table with its chains and nothing in its sets, so that
+// everything is denied. Whatever was there goes.
+func (r *Router) build(w *writer) {
+	w.conn.AddTable(r.table)
+	w.conn.DelTable(r.table)
+	w.conn.AddTable(r.table)
+	r.sets = makeSets(r.table)
+	for _, s := range r.sets.all() {
+		w.note(w.conn.AddSet(s, nil))
 	}
+	c := chains{w.conn, r.table}
+	accepted, denied := nftables.ChainPolicyAccept, nftables.ChainPolicyDrop
+	nat := c.chain("virtual", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, accepted)
+	// judge ends in a reject of its own; its policy would only hide it.
+	judge := c.chain("judge", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRef(-40), accepted)
+	input := c.chain("input", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter, denied)
+	forward := c.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter, denied)
+	output := c.chain("output", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityFilter, denied)
+	declared := w.conn.AddChain(&nftables.Chain{Table: r.table, Name: "declared"})
+
+	c.rule(nat, append(tcp(), destination(reg0), port(reg1), &expr.Lookup{SourceRegister: reg0,
+		DestRegister: unix.NFT_REG_VERDICT, IsDestRegSet: true, SetName: r.sets.chains.Name, SetID: r.sets.chains.ID})...)
+	c.rule(declared, established()...)
+	c.rule(declared, r.declaredEdge()...)
+	// What arrives is judged before it is routed: where no route leads, the
+	// answer would otherwise be the kernel's own, and rationed.
+	c.rule(judge, on(expr.MetaKeyIIFNAME, "lo")...)
+	c.rule(input, on(expr.MetaKeyIIFNAME, "lo")...)
+	for _, chain := range []*nftables.Chain{judge, input, forward} {
+		c.rule(chain, &expr.Verdict{Kind: expr.VerdictJump, Chain: declared.Name})
+	}
+	// For a virtual address with endpoints, and not translated: see Apply.
+	c.rule(judge, append(tcp(), destination(reg0), port(reg1), lookup(r.sets.served), &expr.Verdict{Kind: expr.VerdictDrop})...)
+	c.rule(judge, append(midstream(), reset())...)
+	c.rule(judge, reject())
+	c.rule(output, on(expr.MetaKeyOIFNAME, "lo")...)
+	c.rule(output, established()...)
+	c.rule(output, append(tcp(), destination(reg0), port(reg1), lookup(r.sets.outgoing), accept())...)
+	c.rule(output, reject())
+	w.flush()
+	empty := flatten(Rules{}, r.number)
+	r.have = &empty
 }
 
-// on accepts what passes an interface.
-func on(key expr.MetaKey, name string) []expr.Any {
-	padded := make([]byte, unix.IFNAMSIZ)
-	copy(padded, name)
-	return []expr.Any{
-		&expr.Meta{Key: key, Register: unix.NFT_REG_1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: padded},
-		accept(),
-	}
+// declaredEdge accepts what the party that an address belongs to may call.
+func (r *Router) declaredEdge() []expr.Any {
+	return append(tcp(),
+		source(reg0), find(r.sets.callers, reg0, reg0),
+		destination(reg2), port(reg3), find(r.sets.targets, reg2, reg1),
+		lookup(r.sets.edges), accept())
+}
+
+type update struct {
+	set         *nftables.Set
+	remove, add []nftables.SetElement
+}
+
+func news[K, V comparable](s *nftables.Set, have, want map[K]V, element func(K, V) nftables.SetElement) update {
+	remove, add := added(have, want, element)
+	return update{s, remove, add}
+}
+
+// chains makes chains and rules of a table.
+type chains struct {
+	conn  *nftables.Conn
+	table *nftables.Table
+}
+
+func (c chains) chain(name string, t nftables.ChainType, hook *nftables.ChainHook, p *nftables.ChainPriority, policy nftables.ChainPolicy) *nftables.Chain {
+	return c.conn.AddChain(&nftables.Chain{Table: c.table, Name: name, Type: t, Hooknum: hook, Priority: p, Policy: &policy})
+}
+
+func (c chains) rule(chain *nftables.Chain, exprs ...expr.Any) {
+	c.conn.AddRule(&nftables.Rule{Table: c.table, Chain: chain, Exprs: exprs})
 }

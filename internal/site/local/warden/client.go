@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"syscall"
+	"time"
 
 	"godwit/internal/site/local/network"
 )
@@ -30,6 +31,13 @@ func NewClient(dir string) *Client {
 	return &Client{dir: dir, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
+const (
+	// answersWithin bounds a question: what needs longer does not answer.
+	answersWithin = 3 * time.Second
+	// worksWithin bounds what is done before it is answered.
+	worksWithin = 30 * time.Second
+)
+
 // failure is how an error travels.
 type failure struct {
 	Error      string `json:"error"`
@@ -40,20 +48,25 @@ type failure struct {
 // when there is no warden.
 func (c *Client) Status(ctx context.Context) (Config, error) {
 	var config Config
-	err := c.do(ctx, http.MethodGet, "/status", nil, &config)
+	err := c.within(ctx, answersWithin, http.MethodGet, "/status", nil, &config)
 	return config, err
 }
 
 // PutInstance makes the warden keep an instance running. It does not wait for
 // it to start: see Instances. The same id again changes nothing, unless it was stopped.
 func (c *Client) PutInstance(ctx context.Context, i Instance) error {
-	return c.do(ctx, http.MethodPut, "/instances", i, nil)
+	return c.PutInstances(ctx, []Instance{i})
+}
+
+// PutInstances does that for several, until one is refused.
+func (c *Client) PutInstances(ctx context.Context, all []Instance) error {
+	return c.within(ctx, worksWithin, http.MethodPut, "/instances", all, nil)
 }
 
 // Instances of the warden, by id.
 func (c *Client) Instances(ctx context.Context) ([]Status, error) {
 	var all []Status
-	err := c.do(ctx, http.MethodGet, "/instances", nil, &all)
+	err := c.within(ctx, answersWithin, http.MethodGet, "/instances", nil, &all)
 	return all, err
 }
 
@@ -70,7 +83,7 @@ func (c *Client) Remove(ctx context.Context, id string) error {
 
 // ApplyRules replaces the rules of the environment, atomically.
 func (c *Client) ApplyRules(ctx context.Context, r network.Rules) error {
-	return c.do(ctx, http.MethodPut, "/rules", r, nil)
+	return c.within(ctx, worksWithin, http.MethodPut, "/rules", r, nil)
 }
 
 // Probe sends real packets and returns an answer for each question, in order.
@@ -87,14 +100,25 @@ func (c *Client) Probe(ctx context.Context, probes []Probe) ([]Answer, error) {
 // running instance, by id.
 func (c *Client) Links(ctx context.Context) (map[string][]string, error) {
 	var all map[string][]string
-	err := c.do(ctx, http.MethodGet, "/links", nil, &all)
+	err := c.within(ctx, worksWithin, http.MethodGet, "/links", nil, &all)
 	return all, err
 }
 
 // Shutdown tells the warden to stop its instances gracefully and end. It
 // returns at once; see Wait.
 func (c *Client) Shutdown(ctx context.Context) error {
-	return c.do(ctx, http.MethodPost, "/shutdown", nil, nil)
+	return c.within(ctx, answersWithin, http.MethodPost, "/shutdown", nil, nil)
+}
+
+// within does it, or says that the warden does not answer.
+func (c *Client) within(ctx context.Context, limit time.Duration, method, path string, body, into any) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := c.do(limited, method, path, body, into)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return fmt.Errorf("warden in %s: %w (%s %s took longer than %v)", c.dir, ErrSilent, method, path, limit)
+	}
+	return err
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body, into any) error {

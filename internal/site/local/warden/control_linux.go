@@ -20,10 +20,12 @@ func (w *warden) handler(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(rw http.ResponseWriter, _ *http.Request) { reply(rw, w.Config, nil) })
 	mux.HandleFunc("PUT /instances", func(rw http.ResponseWriter, r *http.Request) {
-		var i Instance
-		err := decode(r, &i)
-		if err == nil {
-			err = w.put(ctx, i)
+		var all []Instance
+		err := decode(r, &all)
+		for _, i := range all {
+			if err == nil {
+				err = w.put(ctx, i)
+			}
 		}
 		reply(rw, struct{}{}, err)
 	})

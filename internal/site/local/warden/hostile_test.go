@@ -66,7 +66,7 @@ func TestForged(t *testing.T) {
 		t.Skip("only root can enter the network of an instance from here")
 	}
 	w := newWorld(t, "10.91.3")
-	w.open(network.Rules{Edges: []network.Edge{{From: w.addr(2), To: w.port(3)}}})
+	w.open(network.Rules{Edges: []network.Edge{edge(2, 3)}})
 	w.launch(w.instance(2), w.instance(3), w.instance(4))
 	arrived := w.watch(t, 3, w.addr(2))
 	w.within(t, 4, func() {

@@ -12,7 +12,9 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -59,7 +61,7 @@ func live(ctx context.Context, ready *os.File) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := &warden{Config: s.Config, quit: cancel, keepers: map[string]*keeper{},
+	w := &warden{Config: s.Config, quit: cancel, keepers: map[string]*keeper{}, turns: newTurns(),
 		log: slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("environment", s.Environment)}
 	if err := w.settle(s); err != nil {
 		return err
@@ -135,14 +137,21 @@ type warden struct {
 	mu      sync.Mutex
 	keepers map[string]*keeper
 	rules   network.Rules
+	// lastKill is when something that had hung was killed.
+	lastKill time.Time
 
-	applying sync.Mutex // one Apply at a time, in the order of its rules
+	wanted   atomic.Int64 // how often the rules, or who is ready, changed
+	applying sync.Mutex   // one Apply at a time, in the order of its rules
+	applied  int64        // what of wanted holds; with applying
+
+	turns turns
 }
 
 // serve answers until ctx ends, then ends everything in order: first nobody may
 // ask for more, then the instances, then the sockets.
 func (w *warden) serve(ctx context.Context, control, gate, admin *net.UnixListener) error {
-	server := &http.Server{Handler: w.handler(ctx)}
+	// Connections that ask nothing end: they may be many.
+	server := &http.Server{Handler: w.handler(ctx), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := server.Serve(control); !errors.Is(err, http.ErrServerClosed) {
@@ -217,7 +226,7 @@ func (w *warden) put(ctx context.Context, i Instance) error {
 		}
 	}
 	i.Spec.Plain, i.Spec.Router, i.Spec.LogFile = w.Plain, w.Router, LogFile(w.Dir, i.Spec.ID)
-	k := newKeeper(i, w.Program, w.links, w.refresh)
+	k := newKeeper(i, w)
 	kctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	k.stop = stop
 	w.keepers[i.Spec.ID] = k
@@ -227,8 +236,6 @@ func (w *warden) put(ctx context.Context, i Instance) error {
 
 // setRules makes rules the ones that hold.
 func (w *warden) setRules(rules network.Rules) error {
-	w.applying.Lock()
-	defer w.applying.Unlock()
 	w.mu.Lock()
 	w.rules = rules
 	w.mu.Unlock()
@@ -238,14 +245,32 @@ func (w *warden) setRules(rules network.Rules) error {
 // refresh takes endpoints that are not ready out of the virtual addresses, and
 // puts them back.
 func (w *warden) refresh() {
-	w.applying.Lock()
-	defer w.applying.Unlock()
 	if err := w.apply(); err != nil {
 		w.log.Error("apply rules", "error", err)
 	}
 }
 
+// apply returns when what was changed before it was called holds. Who waits for
+// another one finds it done: of a thousand instances that get ready at once most
+// cost nothing.
 func (w *warden) apply() error {
+	mine := w.wanted.Add(1)
+	w.applying.Lock()
+	defer w.applying.Unlock()
+	if w.applied >= mine {
+		return nil
+	}
+	now := w.wanted.Load()
+	if err := w.links.Apply(w.effective()); err != nil {
+		return err
+	}
+	w.applied = now
+	return nil
+}
+
+// effective are the rules without the endpoints of virtual addresses that are
+// not ready.
+func (w *warden) effective() network.Rules {
 	ready, running := map[netip.Addr]bool{}, map[netip.Addr]bool{}
 	for _, k := range w.all() {
 		s := k.Status()
@@ -263,5 +288,5 @@ func (w *warden) apply() error {
 			good.Virtuals[i] = some.Virtuals[i]
 		}
 	}
-	return w.links.Apply(good)
+	return good
 }

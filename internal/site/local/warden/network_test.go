@@ -22,7 +22,7 @@ import (
 func TestMatrix(t *testing.T) {
 	worlds := []*world{newWorld(t, "10.92.0"), newWorld(t, "10.92.1")}
 	for _, w := range worlds {
-		w.open(network.Rules{Edges: []network.Edge{{From: w.addr(2), To: w.port(3)}, {From: w.addr(4), To: w.port(3)}}})
+		w.open(network.Rules{Edges: []network.Edge{edge(2, 3), edge(4, 3)}})
 		w.launch(w.instance(2), w.instance(3), w.instance(4))
 	}
 	outside := []netip.AddrPort{netip.MustParseAddrPort("198.51.100.1:80"), netip.MustParseAddrPort("8.8.8.8:53")}
@@ -102,7 +102,7 @@ func TestDeniedAtOnce(t *testing.T) {
 func TestVirtual(t *testing.T) {
 	w := newWorld(t, "10.92.3")
 	vip := netip.AddrPortFrom(w.addr(100), 80)
-	edges := []network.Edge{{From: w.addr(2), To: w.port(3)}, {From: w.addr(2), To: w.port(4)}}
+	edges := []network.Edge{edge(2, 3), edge(2, 4)}
 	w.open(network.Rules{Edges: edges, Virtuals: []network.Virtual{{Address: vip,
 		Endpoints: network.Spread([][]netip.AddrPort{{w.port(3)}, {w.port(4)}}, []int{90, 30})}}})
 	w.launch(w.instance(2), w.instance(3), w.instance(4))
@@ -140,7 +140,7 @@ func TestSwapUnderLoad(t *testing.T) {
 	w := newWorld(t, "10.92.4")
 	vip := netip.AddrPortFrom(w.addr(100), 80)
 	rules := func(weights ...int) network.Rules {
-		return network.Rules{Edges: []network.Edge{{From: w.addr(2), To: w.port(3)}, {From: w.addr(2), To: w.port(4)}},
+		return network.Rules{Edges: []network.Edge{edge(2, 3), edge(2, 4)},
 			Virtuals: []network.Virtual{{Address: vip,
 				Endpoints: network.Spread([][]netip.AddrPort{{w.port(3)}, {w.port(4)}}, weights)}}}
 	}
@@ -180,8 +180,7 @@ func TestSwapUnderLoad(t *testing.T) {
 // TestOwnFaces: what an instance sees of the world is its own.
 func TestHostsFile(t *testing.T) {
 	w := newWorld(t, "10.92.5")
-	edge := network.Edge{From: w.addr(2), To: w.port(3)}
-	w.open(network.Rules{Edges: []network.Edge{edge}})
+	w.open(network.Rules{Edges: []network.Edge{edge(2, 3)}})
 	i := w.instance(2)
 	i.Spec.Hosts = map[string]netip.Addr{"menu.svc.internal": w.addr(3)}
 	w.launch(i, w.instance(3))

@@ -20,27 +20,26 @@ const steady = 30 * time.Second
 // keeper keeps one instance running.
 type keeper struct {
 	Instance
-	changed func() // readiness or running changed
-	links   links
-	program string // that instances are started with
+	w *warden
 
 	stop context.CancelFunc
 	done chan struct{}
 
 	mu     sync.Mutex
 	status Status
+	served bool // it has been ready
 	run    *runtime.Instance
 }
 
-func newKeeper(i Instance, program string, l links, changed func()) *keeper {
-	return &keeper{Instance: i, program: program, links: l, changed: changed, done: make(chan struct{}),
-		status: Status{ID: i.Spec.ID, Address: i.Spec.Address, Meta: i.Meta, Reason: "starting"}}
+func newKeeper(i Instance, w *warden) *keeper {
+	return &keeper{Instance: i, w: w, done: make(chan struct{}),
+		status: Status{ID: i.Spec.ID, Address: i.Spec.Address, Meta: i.Meta, Reason: "waits for its turn to start"}}
 }
 
 // keep runs the instance until ctx ends, starting it again whenever it ends.
 func (k *keeper) keep(ctx context.Context) {
 	defer close(k.done)
-	defer k.links.Disconnect(k.Spec.Address)
+	defer k.w.links.Disconnect(k.Spec.Address)
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 10*time.Second
 	for {
@@ -61,8 +60,14 @@ func (k *keeper) keep(ctx context.Context) {
 }
 
 func (k *keeper) runOnce(ctx context.Context) {
+	free, ok := k.turn(ctx)
+	if !ok {
+		return
+	}
+	k.set(func(s *Status) { s.Reason = "starting" })
 	run, err := k.start(ctx)
 	if err != nil {
+		free()
 		k.ended(err.Error())
 		return
 	}
@@ -72,9 +77,39 @@ func (k *keeper) runOnce(ctx context.Context) {
 	k.set(func(s *Status) {
 		s.Running, s.StartedAt, s.Reason = true, time.Now(), "not yet answering its health check"
 	})
+	soon := time.AfterFunc(startsSoon, free)
+	started := func() {
+		if soon.Stop() {
+			free()
+		}
+	}
+	why := k.watch(ctx, run, started)
+	started()
+	k.ended(why)
+}
+
+// turn waits until the instance may start. What others wait for does not queue: a
+// database, and what served before.
+func (k *keeper) turn(ctx context.Context) (free func(), ok bool) {
+	k.mu.Lock()
+	served := k.served
+	k.mu.Unlock()
+	if served || k.Last {
+		return func() {}, true
+	}
+	return k.w.turns.take(ctx)
+}
+
+// watch checks a running instance until it ends, and says why it did.
+func (k *keeper) watch(ctx context.Context, run *runtime.Instance, ready func()) (why string) {
 	health, cancel := context.WithCancel(ctx)
+	var hung error
 	var checks sync.WaitGroup
-	checks.Go(func() { k.check(health) })
+	checks.Go(func() {
+		if hung = k.check(health, ready); hung != nil {
+			run.Kill()
+		}
+	})
 	select {
 	case <-run.Done():
 	case <-ctx.Done():
@@ -82,15 +117,18 @@ func (k *keeper) runOnce(ctx context.Context) {
 	}
 	cancel()
 	checks.Wait()
-	k.ended("ended: " + run.Exit())
+	if hung != nil {
+		return "killed: " + hung.Error()
+	}
+	return "ended: " + run.Exit()
 }
 
 func (k *keeper) start(ctx context.Context) (*runtime.Instance, error) {
 	// What is left of its last run goes first: the kernel takes its time with that.
-	if err := k.links.Disconnect(k.Spec.Address); err != nil {
+	if err := k.w.links.Disconnect(k.Spec.Address); err != nil {
 		return nil, err
 	}
-	return runtime.Start(ctx, k.program, k.Spec, func(pid int) error { return k.links.Connect(pid, k.Spec.Address) })
+	return runtime.Start(ctx, k.w.Program, k.Spec, func(pid int) error { return k.w.links.Connect(pid, k.Spec.Address) })
 }
 
 func (k *keeper) ended(reason string) {
@@ -107,10 +145,11 @@ func (k *keeper) set(change func(*Status)) {
 	k.mu.Lock()
 	before := k.status
 	change(&k.status)
+	k.served = k.served || k.status.Ready
 	differs := before.Ready != k.status.Ready || before.Running != k.status.Running
 	k.mu.Unlock()
 	if differs {
-		k.changed()
+		k.w.refresh()
 	}
 }
 

@@ -35,6 +35,8 @@ var (
 	ErrRunning = errors.New("a warden runs already")
 	// ErrNotRunning: no warden answers for this directory.
 	ErrNotRunning = errors.New("no warden runs")
+	// ErrSilent: a warden is there, and does not answer.
+	ErrSilent = errors.New("it does not answer")
 	// ErrNoInstance: the warden has no instance of that name.
 	ErrNoInstance = errors.New("no such instance")
 	// ErrUnbound: nothing bounds what an environment takes of the machine. The
@@ -130,9 +132,17 @@ type Instance struct {
 // Health says when an instance is ready.
 type Health struct {
 	Port     uint16        `json:"port"`
-	Path     string        `json:"path,omitempty"` // "" asks only for a TCP connection
+	Path     string        `json:"path,omitempty"`  // "" asks only for a TCP connection
+	Login    *Login        `json:"login,omitempty"` // it is a Postgres, and has to answer a query
 	Interval time.Duration `json:"interval"`
 	Timeout  time.Duration `json:"timeout"`
+}
+
+// Login is how a Postgres is asked.
+type Login struct {
+	User     string `json:"user"`
+	Password string `json:"password"`
+	Database string `json:"database"`
 }
 
 // Status is an instance as it is now.

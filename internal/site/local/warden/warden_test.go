@@ -112,10 +112,17 @@ func (w *world) instance(n int, env ...string) warden.Instance {
 	}
 }
 
+// edge is an opening from one instance to another, by their numbers.
+func edge(from, to int) network.Edge {
+	return network.Edge{From: fmt.Sprintf("i%d", from), To: fmt.Sprintf("i%d", to)}
+}
+
 // open lets the door reach the instances, and the edges.
 func (w *world) open(rules network.Rules) {
 	w.Helper()
+	rules.Parties = map[string]network.Party{}
 	for n := 2; n < 9; n++ {
+		rules.Parties[fmt.Sprintf("i%d", n)] = network.Party{From: []netip.Addr{w.addr(n)}, At: []netip.AddrPort{w.port(n)}}
 		rules.Router, rules.Gateway = append(rules.Router, w.port(n)), append(rules.Gateway, w.port(n))
 	}
 	if err := w.ApplyRules(w.Context(), rules); err != nil {
@@ -135,7 +142,7 @@ func (w *world) launch(instances ...warden.Instance) {
 
 func (w *world) await(id, what string, ok func(warden.Status) bool) warden.Status {
 	w.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		all, err := w.Instances(w.Context())
 		if err != nil {

@@ -33,6 +33,7 @@ func main() {
 		return
 	}
 	hostileHandlers()
+	holdHandlers()
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getenv("NAME")) })
 	http.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if os.Getenv("SICK") != "" {
