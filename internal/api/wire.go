@@ -102,7 +102,7 @@ type Status struct {
 	Version      string        `json:"version"`
 	Site         string        `json:"site"`
 	Isolation    string        `json:"isolation"`
-	Problem      string        `json:"problem,omitempty" doc:"why the site could not be asked for its environments"`
+	Problem      string        `json:"problem,omitempty" doc:"what keeps the engine from seeing the landscape; environments and migrations have problems of their own"`
 	Gateway      Gateway       `json:"gateway"`
 	Environments []Environment `json:"environments"`
 	Migrations   []Migration   `json:"migrations,omitempty"`

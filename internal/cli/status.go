@@ -53,7 +53,10 @@ func writeStatus(w io.Writer, s api.Status) {
 		fmt.Fprintf(w, "problem: %s\n", s.Problem)
 	}
 	for _, e := range s.Environments {
-		fmt.Fprintf(w, "\nenvironment %s %s\n", e.Name, e.Network)
+		fmt.Fprintf(w, "\nenvironment %s%s\n", e.Name, network(e))
+		if e.Problem != "" {
+			fmt.Fprintf(w, "  problem: %s\n", e.Problem)
+		}
 		writeEnvironment(w, e)
 	}
 	for _, m := range s.Migrations {
@@ -65,6 +68,14 @@ func writeStatus(w io.Writer, s api.Status) {
 	for _, u := range s.Unfinished {
 		fmt.Fprintf(w, "\nunfinished: %s; the next engine tries again\n", u)
 	}
+}
+
+// network of an environment, which is not known of one that could not be asked.
+func network(e api.Environment) string {
+	if !e.Network.IsValid() {
+		return ""
+	}
+	return " " + e.Network.String()
 }
 
 func writeEnvironment(w io.Writer, e api.Environment) {

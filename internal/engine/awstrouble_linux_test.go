@@ -98,7 +98,7 @@ func TestSilentAWS(t *testing.T) {
 	_, err = b.Up(t.Context(), up, b.events.sink())
 	b.fails(err, api.Failed, "no answer within")
 	s, err := b.Status(t.Context())
-	if b.ok(err); !strings.Contains(s.Problem, "no answer within") || !strings.Contains(s.Migrations[0].Problem, "no answer within") {
+	if b.ok(err); !strings.Contains(s.Environments[0].Problem, "no answer within") || !strings.Contains(s.Migrations[0].Problem, "no answer within") {
 		t.Errorf("status: %+v", s)
 	}
 	b.gets(host, "source")

@@ -70,7 +70,7 @@ func (e *Engine) readers(ctx context.Context, w *world, m landscape.Migration) (
 	var readers []*postgres.Reader
 	err := e.asking(ctx, w, "the ways to the databases of "+m.Environment, func(ctx context.Context) error {
 		for _, d := range src.Databases {
-			pair, err := w.ends(ctx, m, d)
+			pair, err := e.ends(ctx, w, m, d)
 			if err != nil {
 				return fmt.Errorf("database %s: %w", d.Name, err)
 			}
@@ -173,13 +173,13 @@ func awayConfig(why error) *pgx.ConnConfig {
 }
 
 // ends are one database of a migration with the engine's own ways to both sides.
-func (w *world) ends(ctx context.Context, m landscape.Migration, d landscape.SourceEndpoint) (postgres.Pair, error) {
+func (e *Engine) ends(ctx context.Context, w *world, m landscape.Migration, d landscape.SourceEndpoint) (postgres.Pair, error) {
 	var none postgres.Pair
 	from, err := w.settings.database(d)
 	if err != nil {
 		return none, err
 	}
-	access, err := w.access(ctx, m.Environment, d.Name)
+	access, err := e.healed(w).access(ctx, m.Environment, d.Name)
 	if err != nil {
 		return none, err
 	}
@@ -198,11 +198,11 @@ func (w *world) ends(ctx context.Context, m landscape.Migration, d landscape.Sou
 
 // pair are the ends with the way between them, which it opens.
 func (e *Engine) pair(ctx context.Context, w *world, m landscape.Migration, d landscape.SourceEndpoint) (postgres.Pair, error) {
-	pair, err := w.ends(ctx, m, d)
+	pair, err := e.ends(ctx, w, m, d)
 	if err != nil {
 		return pair, err
 	}
-	relay, err := w.openRelay(ctx, m.Environment, d.Name, pair.Source.Config)
+	relay, err := e.openRelay(ctx, w, m.Environment, d.Name, pair.Source.Config)
 	if err != nil {
 		return pair, err
 	}
@@ -217,15 +217,11 @@ func (e *Engine) pair(ctx context.Context, w *world, m landscape.Migration, d la
 }
 
 // openRelay opens the way between both databases, where the site has walls.
-func (w *world) openRelay(ctx context.Context, environment, database string, from *pgx.ConnConfig) (site.Relay, error) {
+func (e *Engine) openRelay(ctx context.Context, w *world, environment, database string, from *pgx.ConnConfig) (site.Relay, error) {
 	if strings.HasPrefix(from.Host, "/") {
 		return site.Relay{}, api.Fail(api.Usage, "the source database is reached through a unix socket, which the environment cannot: give its url a host and a port")
 	}
-	relayer, ok := w.site.(site.Relayer)
-	if !ok {
-		return site.Relay{}, unsupported("relay")
-	}
-	return relayer.OpenRelay(ctx, environment, database, net.JoinHostPort(from.Host, strconv.Itoa(int(from.Port))))
+	return e.healed(w).openRelay(ctx, environment, database, net.JoinHostPort(from.Host, strconv.Itoa(int(from.Port))))
 }
 
 func (w *world) closeRelays(ctx context.Context, m landscape.Migration) error {
@@ -240,15 +236,6 @@ func (w *world) closeRelays(ctx context.Context, m landscape.Migration) error {
 		}
 	}
 	return nil
-}
-
-// access is the administrator's way to an environment's database.
-func (w *world) access(ctx context.Context, environment, database string) (site.DatabaseAccess, error) {
-	a, ok := w.site.(site.Administrator)
-	if !ok {
-		return site.DatabaseAccess{}, unsupported("way to its databases")
-	}
-	return a.Database(ctx, environment, database)
 }
 
 // conninfo is what libpq of the other side connects with.

@@ -46,7 +46,7 @@ func (e *Engine) makeEnvironments(ctx context.Context, w *world, p plan.Plan, im
 	all, ctx := errgroup.WithContext(ctx)
 	for _, env := range w.landscape.Environments {
 		all.Go(func() error {
-			err := sink.Timed(env.Name, "network, databases, edges", func() error { return w.site.Apply(ctx, w.landscape, env.Name) })
+			err := sink.Timed(env.Name, "network, databases, edges", func() error { return e.healed(w).Apply(ctx, w.landscape, env.Name) })
 			if err != nil {
 				return fmt.Errorf("environment %s: %w", env.Name, err)
 			}
@@ -140,15 +140,16 @@ const drainPatience = 30 * time.Second
 // then its instances do.
 func (e *Engine) removeService(ctx context.Context, w *world, f fleet.Fleet, sink api.Sink) error {
 	name := poolName(f.Environment, f.Service)
+	s := e.healed(w)
 	err := sink.Timed(name, "remove", func() error {
-		if err := w.site.Shift(ctx, f.Environment, f.Service, nil); err != nil {
+		if err := s.Shift(ctx, f.Environment, f.Service, nil); err != nil {
 			return err
 		}
 		for _, r := range f.Releases {
-			if err := drain(ctx, w.site, r); err != nil {
+			if err := drain(ctx, s, r); err != nil {
 				return err
 			}
-			if err := w.site.Retire(ctx, f.Environment, f.Service, r.Number); err != nil && !isNotFound(err) {
+			if err := s.Retire(ctx, f.Environment, f.Service, r.Number); err != nil && !isNotFound(err) {
 				return err
 			}
 		}

@@ -148,11 +148,23 @@ func (e *Engine) rollout(ctx context.Context, w *world, environment string, s la
 
 // live is the release that serves now; Number 0 when there is none.
 func (e *Engine) live(ctx context.Context, w *world, environment, service string) (fleet.Release, error) {
-	o, err := w.site.Observe(ctx, environment)
+	ctx, cancel := context.WithTimeout(ctx, observeLimit)
+	defer cancel()
+	s := e.healed(w)
+	o, err := s.Observe(ctx, environment)
 	if err != nil {
 		return fleet.Release{}, err
 	}
-	return plan.LiveOf(o.Fleets, service), nil
+	live := plan.LiveOf(o.Fleets, service)
+	if live.Number > 0 && e.healers.of(environment).young() {
+		// What serves is starting again: that does not make it a dead release.
+		patience, cancel := context.WithTimeout(ctx, youth)
+		defer cancel()
+		if err := s.Launch(patience, live); err != nil {
+			e.log.Warn("the live release is not ready after its environment was brought back", "environment", environment, "service", service, "error", err)
+		}
+	}
+	return live, nil
 }
 
 // rolloutRelease numbers a release and runs the steps of its rollout.
@@ -161,7 +173,8 @@ func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.
 		return api.UnchangedRollout(next.Environment, next.Service, live), nil
 	}
 	next.CreatedAt = time.Now().UTC()
-	p, err := rollout.NewPlan(ctx, w.site, live, next, e.rollouts)
+	s := e.healed(w)
+	p, err := rollout.NewPlan(ctx, s, live, next, e.rollouts)
 	if err != nil {
 		return api.Rollout{}, err // no release is made that nobody rolls out
 	}
@@ -178,7 +191,7 @@ func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.
 		Kind: rollout.Kind, Subject: subject, Payload: payload}
 	seen := e.watchClients(ctx, p)
 	show := sink.Steps(subject)
-	outcome, err := e.journal.Run(ctx, run, rollout.Steps(w.site, p), func(event journal.Event) {
+	outcome, err := e.journal.Run(ctx, run, rollout.Steps(s, p), func(event journal.Event) {
 		show(event)
 		seen.look()
 	})

@@ -147,6 +147,7 @@ func (e *Engine) endAll(ctx context.Context, w *world, approve bool, sink api.Si
 		return fmt.Errorf("not everything ended; run godwit down again: %w", err)
 	}
 	e.setWorld(nil)
+	e.healers.follow(nil, nil)
 	if err := e.forget(ctx); err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ type Engine struct {
 	patience time.Duration   // how long a site far away may take to answer; see asking
 	roots    *x509.CertPool  // for the certificates of fronts; nil: the system's
 	keeper   keeper
+	healers  healers
 	secrets  secrets
 	self     identified
 	since    time.Time
@@ -74,13 +75,15 @@ func open(dir string, log *slog.Logger, sites map[string]opener, quit context.Ca
 		return nil, errors.Join(err, s.Close())
 	}
 	return &Engine{
-		dir: dir, log: log, store: s, journal: journal.Open(s), images: images, sites: sites,
+		healers: healers{log: log},
+		dir:     dir, log: log, store: s, journal: journal.Open(s), images: images, sites: sites,
 		gateway: gatewayclient.New(filepath.Join(dir, "gateway.sock")), quit: quit, patience: sitePatience,
 		since: time.Now(),
 	}, nil
 }
 
 func (e *Engine) close() error {
+	e.healers.close()
 	e.gateway.Close()
 	return e.store.Close()
 }
@@ -103,6 +106,16 @@ func (e *Engine) setWorld(w *world) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.world, e.trouble = w, nil
+}
+
+// keepAlive has the environments of a world brought back from now on when they
+// die, those that are still there and no longer declared among them.
+func (e *Engine) keepAlive(ctx context.Context, w *world) error {
+	names, err := e.environmentNames(ctx, w)
+	if err == nil {
+		e.healers.follow(w.site, names)
+	}
+	return err
 }
 
 // environment finds a declared environment.

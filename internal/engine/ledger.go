@@ -130,10 +130,16 @@ func (e *Engine) truth(ctx context.Context, w *world, database string) (*pgx.Con
 	return config, migrate.Target, err
 }
 
-// targetConfig is that of the world, without waiting for ever.
+// targetConfig is how the engine reaches an environment's database.
 func (e *Engine) targetConfig(ctx context.Context, w *world, environment, database string) (config *pgx.ConnConfig, err error) {
 	err = e.asking(ctx, w, "database "+database+" of "+environment, func(ctx context.Context) (err error) {
-		config, err = w.targetConfig(ctx, environment, database)
+		access, err := e.healed(w).access(ctx, environment, database)
+		if err != nil {
+			return err
+		}
+		if config, err = configOf(access); err != nil {
+			err = fmt.Errorf("database %s/%s: %w", environment, database, err)
+		}
 		return err
 	})
 	return config, err
@@ -153,19 +159,6 @@ func (s settings) database(d landscape.SourceEndpoint) (*pgx.ConnConfig, error) 
 	case err != nil || text == "": // the driver takes nothing for this machine's own server
 		// err would print it, with its password
 		return nil, api.Fail(api.Usage, "its url is not a postgres:// URL: give it postgres://USER:PASSWORD@HOST:5432/NAME")
-	}
-	return config, nil
-}
-
-// targetConfig is how the engine reaches an environment's database.
-func (w *world) targetConfig(ctx context.Context, environment, database string) (*pgx.ConnConfig, error) {
-	access, err := w.access(ctx, environment, database)
-	if err != nil {
-		return nil, err
-	}
-	config, err := configOf(access)
-	if err != nil {
-		return nil, fmt.Errorf("database %s/%s: %w", environment, database, err)
 	}
 	return config, nil
 }

@@ -96,7 +96,6 @@ func serve(ctx context.Context, dir string, log *slog.Logger) (err error) {
 	}
 	var keeping sync.WaitGroup
 	keeping.Go(func() { e.keepGateway(ctx) })
-	keeping.Go(func() { e.keepEnvironments(ctx) })
 	keeping.Go(func() { e.keepStreams(ctx) })
 	defer keeping.Wait()
 	defer quit()

@@ -203,9 +203,6 @@ func (e *Engine) leaveSource(ctx context.Context, w *world, name string, sink ap
 	}
 	m, _ := w.landscape.Migration(name)
 	return sink.Timed("migration "+name, "leave the source", func() error {
-		if err := e.revive(ctx, w); err != nil {
-			return err
-		}
 		b, err := e.lastBridges(ctx, w, m)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -115,14 +116,21 @@ func (m remembered) routed(routes []api.Route, declared []plan.HaveIngress) []pl
 	return all
 }
 
-// observe looks at environments side by side; those that are not there are left out.
+// observeLimit bounds looking at one environment, which may have to be brought
+// back first.
+const observeLimit = 30 * time.Second
+
+// observe looks at environments side by side, for whoever must know all of them;
+// those that are not there are left out.
 func (e *Engine) observe(ctx context.Context, w *world, names []string) ([]site.Environment, error) {
 	var mu sync.Mutex
 	found := map[string]site.Environment{}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, name := range names {
 		g.Go(func() error {
-			o, err := w.site.Observe(ctx, name)
+			ctx, cancel := context.WithTimeout(ctx, observeLimit)
+			defer cancel()
+			o, err := e.healed(w).Observe(ctx, name)
 			if isNotFound(err) {
 				return nil
 			}

@@ -35,6 +35,9 @@ func (e *Engine) recover(ctx context.Context) error {
 		return errors.Join(starts, e.troubled(err))
 	}
 	e.setWorld(w)
+	if err := e.keepAlive(ctx, w); err != nil {
+		return errors.Join(starts, err)
+	}
 	if starts != nil {
 		return starts
 	}
@@ -80,9 +83,6 @@ func (e *Engine) settle(ctx context.Context, w *world, sink api.Sink) error {
 	if err != nil || len(runs) == 0 {
 		return err
 	}
-	if err := e.revive(ctx, w); err != nil { // nothing can be finished nor undone in what is dead
-		return err
-	}
 	var errs []error
 	for _, run := range runs {
 		e.log.Warn("settling what was under way", "run", run.ID, "kind", run.Kind, "subject", run.Subject)
@@ -113,7 +113,7 @@ func (e *Engine) resumeRollout(ctx context.Context, w *world, run journal.Run, s
 	if err := json.Unmarshal(run.Payload, &p); err != nil {
 		return err
 	}
-	outcome, err := e.journal.Resume(ctx, run, rollout.Steps(w.site, p), sink.Steps(run.Subject))
+	outcome, err := e.journal.Resume(ctx, run, rollout.Steps(e.healed(w), p), sink.Steps(run.Subject))
 	r, err := e.rolloutEnded(ctx, p, fleet.Traffic{}, outcome, err)
 	if err == nil && outcome.Status == journal.Stuck {
 		err = errors.New(r.Reason)

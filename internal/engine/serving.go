@@ -15,6 +15,7 @@ import (
 	"godwit/internal/gateway"
 	"godwit/internal/landscape"
 	"godwit/internal/migrate"
+	"godwit/internal/site"
 )
 
 // answerTimeout bounds the wait for a service of the data centre.
@@ -29,10 +30,28 @@ func (e *Engine) serving(ctx context.Context, w *world, m landscape.Migration, s
 	if w.fronted() {
 		return e.frontsServing(ctx, w, m)
 	}
-	observed, err := w.site.Observe(ctx, m.Environment)
-	if err != nil {
-		return nil, err
+	ctx, cancel := context.WithTimeout(ctx, observeLimit)
+	defer cancel()
+	s := e.healed(w)
+	for {
+		observed, err := s.Observe(ctx, m.Environment)
+		if err != nil {
+			return nil, err
+		}
+		found := w.unready(m, observed)
+		if len(found) == 0 || !e.healers.of(m.Environment).young() {
+			return found, nil
+		}
+		select { // they are starting again
+		case <-time.After(pulseEvery):
+		case <-ctx.Done():
+			return found, nil
+		}
 	}
+}
+
+// unready are the services of a migration that an environment does not serve.
+func (w *world) unready(m landscape.Migration, observed site.Environment) landscape.Findings {
 	src, _ := w.landscape.Source(m.Source)
 	found := landscape.Findings{}
 	for _, s := range src.Services {
@@ -42,7 +61,7 @@ func (e *Engine) serving(ctx context.Context, w *world, m landscape.Migration, s
 				Mend:    "godwit status says why; godwit up brings back what is declared"})
 		}
 	}
-	return found, nil
+	return found
 }
 
 // ready reports whether a service has an instance that would get requests.

@@ -58,6 +58,9 @@ func (e *Engine) next(ctx context.Context, r api.UpRequest, sink api.Sink) (*wor
 		if err := e.openSite(ctx, w, sink); err != nil {
 			return nil, err
 		}
+		if err := e.keepAlive(ctx, w); err != nil {
+			return nil, err
+		}
 		return w, e.settle(ctx, w, sink)
 	}
 	w.site = old.site
@@ -82,6 +85,9 @@ func (e *Engine) enter(ctx context.Context, w *world, sink api.Sink) error {
 		return err
 	}
 	e.setWorld(w)
+	if err := e.keepAlive(ctx, w); err != nil {
+		return err
+	}
 	return sink.Timed("gateway", "serves on "+w.settings.Listen, func() error { return e.ensureGateway(ctx, w.settings.Listen) })
 }
 

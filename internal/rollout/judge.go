@@ -3,11 +3,13 @@ package rollout
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"godwit/internal/fleet"
 	"godwit/internal/journal"
+	"godwit/internal/site"
 )
 
 // Names of the notes of a rollout.
@@ -26,8 +28,28 @@ func note(notes *journal.Notes, f fleet.Fleet) error {
 }
 
 // judge watches the new release beside the old one: it refuses at once, and
-// accepts when the watch is over.
+// accepts when the watch is over. When their environment dies, that says nothing
+// of either: the watch begins again when both are back.
 func (r rollout) judge(ctx context.Context, notes *journal.Notes) error {
+	for {
+		err := r.watch(ctx, notes)
+		if !errors.Is(err, site.ErrDead) || ctx.Err() != nil {
+			return err
+		}
+		if err := r.relaunch(ctx); err != nil {
+			return err
+		}
+		f, err := r.reobserve(ctx)
+		if err != nil {
+			return err
+		}
+		if err := note(notes, f); err != nil {
+			return err
+		}
+	}
+}
+
+func (r rollout) watch(ctx context.Context, notes *journal.Notes) error {
 	var before map[int]fleet.Traffic
 	if err := json.Unmarshal([]byte(notes.Get(noteTraffic)), &before); err != nil {
 		return fmt.Errorf("reading the counters noted before the shift: %w", err)
@@ -39,7 +61,7 @@ func (r rollout) judge(ctx context.Context, notes *journal.Notes) error {
 	for last := false; ; {
 		// A look that fails is made up for by the next; only the last must succeed.
 		v, err := r.look(ctx, before, last)
-		if last && err != nil {
+		if err != nil && (last || errors.Is(err, site.ErrDead)) {
 			return err
 		}
 		if v.Decision == Refused {

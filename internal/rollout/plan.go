@@ -53,7 +53,7 @@ func NewPlan(ctx context.Context, s site.Site, from, to fleet.Release, o Options
 	if p.first() {
 		return p, nil
 	}
-	f, err := rollout{site: s, Plan: p}.observe(ctx)
+	f, err := rollout{site: s, Plan: p}.reobserve(ctx)
 	p.Dead = !slices.ContainsFunc(f.Instances, func(i fleet.Instance) bool { return i.Release == from.Number && i.State == fleet.Ready })
 	return p, err
 }

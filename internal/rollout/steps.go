@@ -62,7 +62,7 @@ func (r rollout) check(ctx context.Context, _ *journal.Notes) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	f, err := r.observe(ctx)
+	f, err := r.reobserve(ctx)
 	if err != nil {
 		return err
 	}
@@ -86,6 +86,12 @@ func (r rollout) launch(ctx context.Context, _ *journal.Notes) error {
 // ready believes what the site observes, not that its Launch returned.
 func (r rollout) ready(ctx context.Context, _ *journal.Notes) error {
 	f, err := r.observe(ctx)
+	for errors.Is(err, site.ErrDead) { // with the release: that is not its fault
+		if err := r.site.Launch(ctx, r.To); err != nil {
+			return err
+		}
+		f, err = r.observe(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -97,18 +103,42 @@ func (r rollout) ready(ctx context.Context, _ *journal.Notes) error {
 
 // shiftLittle notes the counters first, so that the first requests count.
 func (r rollout) shiftLittle(ctx context.Context, notes *journal.Notes) error {
-	f, err := r.observe(ctx)
+	f, err := r.reobserve(ctx)
 	if err != nil {
 		return err
 	}
 	if err := note(notes, f); err != nil {
 		return err
 	}
-	return r.shift(ctx, fleet.Weights{r.From.Number: 100 - r.Options.Share, r.To.Number: r.Options.Share})
+	return r.shiftOn(ctx, fleet.Weights{r.From.Number: 100 - r.Options.Share, r.To.Number: r.Options.Share})
 }
 
 func (r rollout) shiftRest(ctx context.Context, _ *journal.Notes) error {
-	return r.shift(ctx, fleet.Weights{r.To.Number: 100})
+	return r.shiftOn(ctx, fleet.Weights{r.To.Number: 100})
+}
+
+// shiftOn shifts to what was found good; where that died with its environment
+// since, it is waited for until it is ready again.
+func (r rollout) shiftOn(ctx context.Context, w fleet.Weights) error {
+	err := r.shift(ctx, w)
+	if !errors.Is(err, site.ErrInvalid) {
+		return err
+	}
+	if _, dead := r.observe(ctx); !errors.Is(dead, site.ErrDead) {
+		return err
+	}
+	if err := r.relaunch(ctx); err != nil {
+		return err
+	}
+	return r.shift(ctx, w)
+}
+
+// relaunch waits until both releases are ready, after their environment had died.
+func (r rollout) relaunch(ctx context.Context) error {
+	if err := r.site.Launch(ctx, r.From); err != nil {
+		return err
+	}
+	return r.site.Launch(ctx, r.To)
 }
 
 // shiftOnly cannot be taken back, for no other release could serve. So it
@@ -183,6 +213,16 @@ func (r rollout) retire(ctx context.Context, release int) error {
 
 // gone: what does not exist needs neither draining nor retiring.
 func gone(err error) bool { return errors.Is(err, site.ErrNotFound) }
+
+// reobserve is observe for whom a death meanwhile makes no difference.
+func (r rollout) reobserve(ctx context.Context) (fleet.Fleet, error) {
+	for {
+		f, err := r.observe(ctx)
+		if !errors.Is(err, site.ErrDead) || ctx.Err() != nil {
+			return f, err
+		}
+	}
+}
 
 // observe is the fleet of this service as it is now, empty when it has none.
 func (r rollout) observe(ctx context.Context) (fleet.Fleet, error) {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 
 	"godwit/internal/fleet"
 	"godwit/internal/landscape"
@@ -29,6 +30,12 @@ var (
 	ErrUnsupported = errors.New("not supported by this site")
 	// ErrInvalid: the request contradicts itself; nothing was done.
 	ErrInvalid = errors.New("invalid request")
+	// ErrDead: what the environment runs in has ended, and all of it with it;
+	// see Reviver.
+	ErrDead = errors.New("the environment has died")
+	// ErrSilent: what the environment runs in is there and does not answer. It
+	// is not known how the environment is; see Reviver.
+	ErrSilent = errors.New("the environment's supervisor does not answer")
 )
 
 // Site runs environments. Every method is idempotent: called again after a
@@ -45,7 +52,8 @@ type Site interface {
 	// declared goes on as it is until it is withdrawn; see Shift.
 	Apply(ctx context.Context, l *landscape.Landscape, environment string) error
 
-	// Observe reports an environment as it is now. ErrNotFound when it is not there.
+	// Observe reports an environment as it is now. ErrNotFound when it is not
+	// there; ErrSilent when it does not answer.
 	Observe(ctx context.Context, environment string) (Environment, error)
 
 	// Launch brings the instances of a release up to release.Count and waits
@@ -88,6 +96,9 @@ type Environment struct {
 	Network   netip.Prefix  `json:"network"`
 	Databases []Database    `json:"databases"`
 	Fleets    []fleet.Fleet `json:"fleets"`
+	// Problem is why it could not be observed, or what the engine knows against
+	// it; sites leave it "".
+	Problem string `json:"problem,omitempty"`
 }
 
 // Database as observed.
@@ -97,6 +108,27 @@ type Database struct {
 	Ready   bool           `json:"ready"`
 	Reason  string         `json:"reason,omitempty"`
 }
+
+// Reviver is implemented by sites whose environments can die as a whole. One
+// loop for each environment, whoever else works on it, takes its pulse several
+// times a second, brings it back when it is dead, and replaces it when it has
+// been silent for some looks.
+type Reviver interface {
+	// Pulse looks whether what the environment runs in lives, and nothing else:
+	// nil, ErrDead, ErrSilent, or ErrNotFound when it was never applied, or is
+	// being removed. It answers within PulseLimit, and waits for nobody who
+	// changes the environment.
+	Pulse(ctx context.Context, environment string) error
+	// Revive brings back an environment as it was last applied, with every
+	// instance that was launched and not retired, and returns when its databases
+	// are ready. What is silent is ended first; what lives is left as it is. A
+	// change of the same environment that is under way ends before, or fails for
+	// the death. ErrNotFound as for Pulse.
+	Revive(ctx context.Context, environment string) error
+}
+
+// PulseLimit bounds a pulse: what has not answered by then is silent.
+const PulseLimit = 2 * time.Second
 
 // DatabaseAccess is how the engine itself reaches a database of an environment
 // as its administrator.

@@ -25,6 +25,11 @@ func (s *Site) Apply(ctx context.Context, l *landscape.Landscape, name string) e
 		return err
 	}
 	defer unlock()
+	if r, err := s.load(name); err == nil && r.Removed {
+		if err := s.remove(ctx, r); err != nil {
+			return err // what is left of the one before is none to go on with
+		}
+	}
 	r, err := s.declare(l, name)
 	if err != nil {
 		return err
@@ -32,11 +37,16 @@ func (s *Site) Apply(ctx context.Context, l *landscape.Landscape, name string) e
 	if err := s.save(r); err != nil {
 		return err
 	}
+	return s.run(ctx, r)
+}
+
+// run has everything of a record running that is not.
+func (s *Site) run(ctx context.Context, r *record) error {
 	if err := s.ensureWarden(ctx, r); err != nil {
 		return err
 	}
-	if err := s.client(name).ApplyRules(ctx, r.rules()); err != nil {
-		return fmt.Errorf("environment %s: %w", name, err)
+	if err := s.client(r.Name).ApplyRules(ctx, r.rules()); err != nil {
+		return fmt.Errorf("environment %s: %w", r.Name, err)
 	}
 	if err := s.ensureDatabases(ctx, r); err != nil {
 		return err
@@ -167,6 +177,17 @@ func (s *Site) Remove(ctx context.Context, name string) error {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	return s.remove(ctx, r)
+}
+
+// remove writes down first that the environment goes: what is half removed is
+// nothing to bring back.
+func (s *Site) remove(ctx context.Context, r *record) error {
+	name := r.Name
+	r.Removed = true
+	if err := s.save(r); err != nil {
 		return err
 	}
 	for database := range r.Relays {

@@ -118,8 +118,13 @@ func plainIdentity() (uid, gid int) {
 func (s *Site) ensureRole(ctx context.Context, r *record, name string) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, 100*time.Millisecond
-	conn, err := backoff.Retry(ctx, func() (*pgx.Conn, error) { return s.connect(ctx, r, name) },
-		backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(s.LaunchTimeout))
+	conn, err := backoff.Retry(ctx, func() (*pgx.Conn, error) {
+		conn, err := s.connect(ctx, r, name)
+		if err != nil && errors.Is(s.Pulse(ctx, r.Name), site.ErrDead) {
+			err = backoff.Permanent(fmt.Errorf("%w: %w", site.ErrDead, err)) // nothing will answer there
+		}
+		return conn, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(s.LaunchTimeout))
 	if err != nil {
 		return fmt.Errorf("database %s in %s does not answer: %w%s", name, r.Name, err, s.lastWords(r.Name, databaseID(name)))
 	}

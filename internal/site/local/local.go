@@ -86,6 +86,7 @@ var (
 	_ site.Site          = (*Site)(nil)
 	_ site.Administrator = (*Site)(nil)
 	_ site.Relayer       = (*Site)(nil)
+	_ site.Reviver       = (*Site)(nil)
 )
 
 // ErrImpossible: this machine cannot isolate; the text lists what is missing

@@ -27,7 +27,8 @@ type record struct {
 	Services  map[string]*serviceRecord  `json:"services"`
 	Databases map[string]*databaseRecord `json:"databases"`
 	Instances map[string]*instanceRecord `json:"instances"`
-	Relays    map[string]*relayRecord    `json:"relays"` // by database
+	Relays    map[string]*relayRecord    `json:"relays"`            // by database
+	Removed   bool                       `json:"removed,omitempty"` // its removal was begun
 }
 
 type serviceRecord struct {

@@ -5,6 +5,7 @@ package local_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"godwit/internal/fleet"
+	"godwit/internal/site"
 	"godwit/internal/site/local"
 )
 
@@ -215,5 +217,45 @@ func TestOddPlace(t *testing.T) {
 	b.ok(err)
 	if !e.Databases[0].Ready || till(e).Instances[0].State != fleet.Ready {
 		t.Errorf("%+v", e)
+	}
+}
+
+// stubborn is a gateway that keeps every pool, when it is told to.
+type stubborn struct {
+	local.Gateway
+	keeps bool
+}
+
+func (g *stubborn) DeletePool(ctx context.Context, name string) error {
+	if g.keeps {
+		return errors.New("the pool stays")
+	}
+	return g.Gateway.DeletePool(ctx, name)
+}
+
+// TestHalfRemovedStaysDead: an environment whose removal was cut off is nothing to
+// bring back; applied again, it is a new one.
+func TestHalfRemovedStaysDead(t *testing.T) {
+	gate := &stubborn{}
+	b := newBench(t, func(c *local.Config) { gate.Gateway, c.Gateway = c.Gateway, gate })
+	b.apply(bistro(), "test")
+	b.up(release("test", "till", 1, 1, shared.good))
+	gate.keeps = true
+	if err := b.Remove(t.Context(), "test"); err == nil {
+		t.Fatal("removed whole")
+	}
+	gate.keeps = false
+	b.killWarden("test")
+	if err := b.Pulse(t.Context(), "test"); !errors.Is(err, site.ErrNotFound) {
+		t.Errorf("pulse: %v", err)
+	}
+	if err := b.Revive(t.Context(), "test"); !errors.Is(err, site.ErrNotFound) {
+		t.Errorf("revive: %v", err)
+	}
+	b.ok(b.Apply(t.Context(), bistro(), "test"))
+	e, err := b.Observe(t.Context(), "test")
+	b.ok(err)
+	if len(till(e).Instances) > 0 {
+		t.Errorf("made again, it has %+v", till(e).Instances)
 	}
 }

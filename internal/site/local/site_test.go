@@ -47,6 +47,13 @@ func TestContract(t *testing.T) {
 			b.route(environment, service)
 			return b.begin(environment, service)
 		},
+		Die: func(t *testing.T, s site.Site, environment string) { find(&benches, s).killWarden(environment) },
+		Silence: func(t *testing.T, s site.Site, environment string) {
+			b := find(&benches, s)
+			pid, err := warden.Pid(filepath.Join(b.config.StateDir, "w", environment))
+			b.ok(err)
+			b.ok(syscall.Kill(pid, syscall.SIGSTOP)) // the site ends it, or the test's Remove kills it
+		},
 	})
 }
 

@@ -33,6 +33,7 @@ type environment struct {
 	network   netip.Prefix
 	databases []string
 	services  map[string]*service
+	life      life
 }
 
 type service struct {
@@ -82,6 +83,7 @@ func (s *Site) Apply(ctx context.Context, l *landscape.Landscape, name string) e
 		}
 	}
 	e.declare(l.Services)
+	s.revive(e)
 	s.changed(e)
 	return nil
 }
@@ -141,6 +143,10 @@ func (s *Site) enter(ctx context.Context, call Call) (unlock func(), err error) 
 		return nil, fmt.Errorf("%s: %w", call, err)
 	}
 	s.mu.Lock()
+	if err := s.answers(ctx, call); err != nil {
+		s.mu.Unlock()
+		return nil, err
+	}
 	return s.mu.Unlock, nil
 }
 
@@ -180,7 +186,7 @@ func (e *environment) observe() site.Environment {
 	for _, name := range slices.Sorted(maps.Keys(e.services)) {
 		out.Fleets = append(out.Fleets, e.services[name].observe(e.name, name))
 	}
-	return out
+	return e.mortal(out)
 }
 
 func (v *service) observe(environment, name string) fleet.Fleet {

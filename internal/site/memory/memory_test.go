@@ -44,6 +44,8 @@ func TestContract(t *testing.T) {
 			}
 			return func() { q.End(false, time.Millisecond) }
 		},
+		Die:     func(_ *testing.T, s site.Site, environment string) { s.(*Site).End(environment) },
+		Silence: func(_ *testing.T, s site.Site, environment string) { s.(*Site).Silence(environment) },
 	})
 }
 

@@ -36,6 +36,9 @@ type Harness struct {
 	PerRequest int
 	// Begin, when given, sends a request that stays in flight until end is called.
 	Begin func(t *testing.T, s site.Site, environment, service string) (end func())
+	// Die and Silence, when given, end an environment as the death of what it runs
+	// in does, and make that answer nobody.
+	Die, Silence func(t *testing.T, s site.Site, environment string)
 	// Patience bounds every call; 30 seconds when 0.
 	Patience time.Duration
 }
@@ -68,6 +71,8 @@ func Run(t *testing.T, h Harness) {
 		{"drain and retire refuse weight", drainRetireWeight},
 		{"drain waits for requests in flight", drainWaits},
 		{"a service that is no longer declared", withdraw},
+		{"what has died comes back", die},
+		{"what is silent is replaced", fallSilent},
 		{"remove", remove},
 		{"calls end with their context", cancellation},
 	} {

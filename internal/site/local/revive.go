@@ -1,0 +1,69 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"godwit/internal/site"
+	"godwit/internal/site/local/warden"
+)
+
+// Pulse implements site.Reviver.
+func (s *Site) Pulse(ctx context.Context, environment string) error {
+	if _, err := os.Stat(s.recordPath(environment)); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("environment %q: %w", environment, site.ErrNotFound)
+		}
+		return err
+	}
+	limit, cancel := context.WithTimeout(ctx, site.PulseLimit)
+	defer cancel()
+	_, err := s.client(environment).Status(limit)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, warden.ErrNotRunning):
+		return s.dead(environment)
+	case limit.Err() != nil && ctx.Err() == nil:
+		return fmt.Errorf("environment %s: %w", environment, site.ErrSilent)
+	}
+	return err
+}
+
+// dead tells one that has died from one that is being removed.
+func (s *Site) dead(environment string) error {
+	r, err := s.load(environment)
+	if err != nil {
+		return err
+	}
+	if r.Removed {
+		return fmt.Errorf("environment %q is being removed: %w", environment, site.ErrNotFound)
+	}
+	return fmt.Errorf("environment %s: %w", environment, site.ErrDead)
+}
+
+// Revive implements site.Reviver. A silent warden is ended before the lock is
+// taken: whoever holds the lock may be waiting for its answer.
+func (s *Site) Revive(ctx context.Context, environment string) error {
+	if errors.Is(s.Pulse(ctx, environment), site.ErrSilent) {
+		s.Logger.Warn("a warden does not answer; killing it", "environment", environment)
+		if err := warden.Kill(ctx, s.wardenDir(environment)); err != nil {
+			return err
+		}
+	}
+	unlock, err := s.lock(ctx, environment)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := s.load(environment)
+	if err != nil {
+		return err
+	}
+	if r.Removed {
+		return fmt.Errorf("environment %q is being removed: %w", environment, site.ErrNotFound)
+	}
+	return s.run(ctx, r)
+}
