@@ -26,6 +26,7 @@ func main() {
 	rounds := flag.Int("rounds", 300, "how many operations, each with one fault or two")
 	rate := flag.Float64("rate", 100, "requests per second")
 	slow := flag.Int("slow", 0, "slow clients of each kind, all the time")
+	calm := flag.Bool("calm", false, "no faults: only switches, each of which must be done; for slow clients")
 	only := flag.String("only", "", "only faults whose name holds this text, like \"engine\" or \"kill\"")
 	settle := flag.Duration("settle", 45*time.Second, "how long it may take until all is well by itself")
 	out := flag.String("report", "", "file for the report as JSON")
@@ -35,11 +36,11 @@ func main() {
 	defer stop()
 	binary, err := filepath.Abs("bin/godwit")
 	bistro, err2 := filepath.Abs("examples/bistro")
-	if err != nil || err2 != nil || flag.NArg() > 0 {
+	if err != nil || err2 != nil || flag.NArg() > 0 || *rounds < 1 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	report, err := chaos.Run(ctx, chaos.Options{Seed: *seed, Rounds: *rounds, Rate: *rate, Slow: *slow, Only: *only, Settle: *settle,
+	report, err := chaos.Run(ctx, chaos.Options{Seed: *seed, Rounds: *rounds, Rate: *rate, Slow: *slow, Calm: *calm, Only: *only, Settle: *settle,
 		Bistro: bistro, Godwit: binary, Keep: *keep, Note: func(format string, args ...any) { fmt.Printf(format+"\n", args...) }})
 	if *out != "" {
 		if text, err := json.MarshalIndent(report, "", "  "); err == nil {

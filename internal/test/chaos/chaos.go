@@ -29,6 +29,7 @@ type Options struct {
 	Bistro string        // directory of the restaurant
 	Godwit string        // the binary
 	Only   string        // "" or a part of the faults' names
+	Calm   bool          // no faults: only switches, each of which must be done
 	Slow   int           // slow clients of each kind that are there all the time
 	Keep   bool          // leave the directory
 	Settle time.Duration // how long all may take to be well by itself

@@ -63,15 +63,7 @@ func (c *campaign) play(ctx context.Context, n int) (Round, error) {
 	round := Round{Number: n, Command: c.command(truth)}
 	c.stage.load.take()
 	drawn := faults(c.Only)
-	count := 1 + c.random.IntN(10)/7 // three of ten are pairs
-	var at []int
-	for range count {
-		round.Faults = append(round.Faults, &injury{Name: drawn[c.random.IntN(len(drawn))].name})
-		at = append(at, c.random.IntN(lines(round.Command)))
-	}
-	if count == 2 && c.random.IntN(2) == 0 {
-		at[1] = at[0] // in the same moment
-	}
+	at := c.draw(&round, drawn)
 	begun := time.Now()
 	c.operate(ctx, &round, drawn, at)
 	round.Took = time.Since(begun)
@@ -80,10 +72,28 @@ func (c *campaign) play(ctx context.Context, n int) (Round, error) {
 			round.Problems = append(round.Problems, problem)
 		}
 	}
-	c.report.Faults += count
+	c.report.Faults += len(round.Faults)
+	if c.Calm && round.Exit != 0 {
+		round.Problems = append(round.Problems, "nothing was in its way, and it was not done")
+	}
 	err = c.settle(ctx, &round)
 	c.judge(&round)
 	return round, err
+}
+
+// draw draws the faults of a round, and after how many lines of progress each is done.
+func (c *campaign) draw(round *Round, from []fault) (at []int) {
+	if c.Calm {
+		return nil
+	}
+	for range 1 + c.random.IntN(10)/7 { // three of ten are pairs
+		round.Faults = append(round.Faults, &injury{Name: from[c.random.IntN(len(from))].name})
+		at = append(at, c.random.IntN(lines(round.Command)))
+	}
+	if len(at) == 2 && c.random.IntN(2) == 0 {
+		at[1] = at[0] // in the same moment
+	}
+	return at
 }
 
 // command draws what is done meanwhile.
@@ -91,6 +101,9 @@ func (c *campaign) command(truth migrate.Side) []string {
 	turn := []string{"migrate", "cutover", migration}
 	if truth == migrate.Target {
 		turn = []string{"migrate", "rollback", migration}
+	}
+	if c.Calm {
+		return turn
 	}
 	switch n := c.random.IntN(20); {
 	case n < 13:
@@ -121,8 +134,7 @@ func lines(command []string) int {
 // operate runs the command and does each fault when as many lines of progress
 // have been shown; what has not come by then is done when the command has ended.
 func (c *campaign) operate(ctx context.Context, round *Round, drawn []fault, at []int) {
-	var once = make([]sync.Once, len(at))
-	var doing sync.WaitGroup
+	once := make([]sync.Once, len(at))
 	inject := func(i int, step string) {
 		once[i].Do(func() {
 			f := round.Faults[i]
@@ -152,7 +164,6 @@ func (c *campaign) operate(ctx context.Context, round *Round, drawn []fault, at 
 	for i := range at {
 		inject(i, "")
 	}
-	doing.Wait()
 }
 
 // run is the command, as a user types it.
