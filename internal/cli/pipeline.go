@@ -1,14 +1,12 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strings"
 
@@ -98,19 +96,6 @@ func nameAndDir(args []string) (name, dir string) {
 	return args[0], "."
 }
 
-// whoami names the person for the record.
-func whoami() string {
-	name := "somebody"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	name = cmp.Or(os.Getenv("SUDO_USER"), name)
-	if host, err := os.Hostname(); err == nil {
-		name += "@" + host
-	}
-	return name
-}
-
 // pipelineFailure gives the errors of pipeline their codes.
 func pipelineFailure(err error) error {
 	var waiting *pipeline.Waiting
@@ -123,6 +108,8 @@ func pipelineFailure(err error) error {
 		return api.Fail(api.Usage, "%v", err)
 	case errors.Is(err, pipeline.ErrNotFound):
 		return api.Fail(api.Missing, "%v", err)
+	case errors.Is(err, pipeline.ErrForbidden):
+		return api.Fail(api.Refused, "%v", err)
 	case errors.Is(err, pipeline.ErrBusy):
 		return api.Fail(api.Busy, "%v", err)
 	case errors.As(err, &failure) && failure.Refused:

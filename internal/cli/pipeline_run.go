@@ -110,7 +110,7 @@ func (g *globals) begin(ctx context.Context, d declaredPipeline, o pipelineOptio
 		return nil, err
 	}
 	plan := pipeline.Plan{ID: o.run, Landscape: d.landscape, Pipeline: d.pipeline, Dir: d.dir, Digest: d.digest,
-		Site: o.site, Bake: bake, By: whoami()}
+		Site: o.site, Bake: bake, By: pipeline.Me()}
 	if err := g.runs().Free(ctx, plan, o.run == ""); err != nil {
 		return nil, err
 	}
@@ -145,7 +145,11 @@ func (o *pipelineOptions) rebake(r *pipeline.Run) error {
 // drive shows what run does, and how it ended.
 func (g *globals) drive(ctx context.Context, r *pipeline.Run, o pipelineOptions, run func(context.Context, pipeline.Drive) error) error {
 	board := newBoard(g.view, r)
-	d := pipeline.Drive{Watch: board.event, By: whoami(), Approve: o.approve, Wait: o.wait}
+	d := pipeline.Drive{Watch: board.event, By: pipeline.Me(), Approve: o.approve, Wait: o.wait,
+		Digest: func() (string, error) {
+			now, err := readPipeline(r.Pipeline.Name, r.Dir)
+			return now.digest, err
+		}}
 	if o.run == "" && !g.view.json && interactive(os.Stdin) {
 		d.Ask = board.ask
 	}
@@ -216,7 +220,10 @@ func (o pipelineOptions) decision() *pipeline.Decision {
 	if o.approvedBy == "" {
 		return nil
 	}
-	return &pipeline.Decision{Approved: true, By: o.approvedBy, At: time.Now()}
+	by := pipeline.Me()
+	by.Said = o.approvedBy
+	d := pipeline.Decide(true, by, time.Now())
+	return &d
 }
 
 // stageRun begins the run of that name, or finds it: parallel branches of Jenkins
@@ -248,8 +255,10 @@ func newPipelineApprove(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "approve RUN",
 		Short: "Answer the approval that a run waits for",
-		Long: `Answers the question that a run has reached. Who answered, and when, is kept. The
-first answer counts. A denied run does not go on.`,
+		Long: `Answers the question that a run has reached, for the landscape, the source and the
+images that it has reached it with: of anything else the answer does not count. Who
+answered is the user of this process, and behind root the one who logged in; it is
+kept, with the time. The first answer of a person counts. A denied run does not go on.`,
 		Example: `  godwit pipeline approve bistro-20270101-120000-a1b2c3
   godwit pipeline approve bistro-20270101-120000-a1b2c3 --deny`,
 		Args:              arguments(1, 1),
@@ -259,17 +268,18 @@ first answer counts. A denied run does not go on.`,
 			if err != nil {
 				return pipelineFailure(err)
 			}
-			d := pipeline.Decision{Approved: !deny, By: whoami(), At: time.Now()}
-			stage, err := r.Decide(d)
+			d := pipeline.Decide(!deny, pipeline.Me(), time.Now())
+			stage, about, err := r.Decide(d)
 			if err != nil {
 				return pipelineFailure(err)
 			}
-			return g.view.result(map[string]any{"run": r.ID, "stage": stage, "decision": d}, func(w io.Writer) {
+			return g.view.result(map[string]any{"run": r.ID, "stage": stage, "decision": d, "subject": about}, func(w io.Writer) {
 				word := "approved"
 				if deny {
 					word = "denied"
 				}
 				fmt.Fprintf(w, "%s of run %s: %s by %s\n", stage, r.ID, word, d.By)
+				writeSubject(w, about)
 			})
 		},
 	}

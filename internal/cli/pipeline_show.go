@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,4 +191,15 @@ func copyLog(log *os.File, path string) error {
 	}
 	_, err = io.Copy(f, log)
 	return errors.Join(err, f.Close())
+}
+
+// writeSubject says what an approval is for.
+func writeSubject(w io.Writer, s pipeline.Subject) {
+	fmt.Fprintf(w, "  landscape %s\n", s.Landscape)
+	if s.Source != "" {
+		fmt.Fprintf(w, "  source    %s\n", s.Source)
+	}
+	for _, service := range slices.Sorted(maps.Keys(s.Images)) {
+		fmt.Fprintf(w, "  image     %s %s\n", service, s.Images[service])
+	}
 }

@@ -19,6 +19,10 @@ type Stage struct {
 	Probe   *StageProbe
 	Approve string        // question that a person answers
 	Timeout time.Duration // of the stage; an approval waits as long
+
+	Approvals int           // how many different people are to approve
+	FourEyes  bool          // who began the run is none of them
+	Valid     time.Duration // how long an approval counts
 }
 
 // StageRun is a command.

@@ -11,6 +11,8 @@ import (
 const (
 	standardStage    = 30 * time.Minute
 	standardApproval = 24 * time.Hour
+	standardValid    = 24 * time.Hour
+	mostApprovals    = 9
 	longestStage     = 7 * 24 * time.Hour
 	standardLoad     = 10 * time.Second
 	standardLoadRate = 20
@@ -20,7 +22,8 @@ const (
 var actions = []string{"run", "build", "bake", "deploy", "probe", "approve"}
 
 // belongs says which further attributes an action takes.
-var belongs = map[string][]string{"run": {"dir", "each"}, "probe": {"environment", "duration", "rate"}}
+var belongs = map[string][]string{"run": {"dir", "each"}, "probe": {"environment", "duration", "rate"},
+	"approve": {"approvals", "four_eyes", "valid"}}
 
 // pipeline reads a pipeline.
 func (r *reader) pipeline(b *body) {
@@ -51,6 +54,9 @@ func (b *body) stage() Stage {
 		s.Probe = b.stageProbe()
 	case "approve":
 		standard = standardApproval
+		s.Approvals, _ = b.number("approvals", 1, 1, mostApprovals)
+		s.FourEyes = b.boolean("four_eyes")
+		s.Valid = b.duration("valid", standardValid, longestStage)
 	case "build", "bake":
 		if at, off := b.switchedOff(action); off {
 			b.add(at, Error, b.title+" does nothing", fmt.Sprintf("write %s = true, or remove the stage", action))

@@ -100,6 +100,9 @@ var stageShape = &shape{label: true, attrs: map[string]attr{
 	"duration":    {example: `"10s"`},
 	"rate":        {example: "20"},
 	"approve":     {example: `"Release to production?"`},
+	"approvals":   {example: "2"},
+	"four_eyes":   {example: "true"},
+	"valid":       {example: `"24h"`},
 	"timeout":     {example: `"30m"`},
 }}
 

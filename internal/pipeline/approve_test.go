@@ -27,9 +27,9 @@ func TestApproval(t *testing.T) {
 		status Status
 		says   string
 	}{
-		"beforehand":         {Drive{Approve: true, By: "ann"}, Done, ""},
-		"yes here":           {Drive{Ask: answer(true, true), By: "ann"}, Done, ""},
-		"no here":            {Drive{Ask: answer(false, true), By: "ann"}, Refused, "denied by ann"},
+		"beforehand":         {Drive{Approve: true, By: who("ann")}, Done, ""},
+		"yes here":           {Drive{Ask: answer(true, true), By: who("ann")}, Done, ""},
+		"no here":            {Drive{Ask: answer(false, true), By: who("ann")}, Refused, "denied by ann"},
 		"nobody here":        {Drive{}, Asking, "godwit pipeline approve"},
 		"nobody ever":        {Drive{Wait: true}, Asking, "nobody answered"},
 		"no answer, no more": {Drive{Ask: answer(false, false)}, Asking, "nobody answered"},
@@ -49,7 +49,7 @@ func TestApproval(t *testing.T) {
 			if s.Status != c.status {
 				t.Errorf("status %s, want %s", s.Status, c.status)
 			}
-			if u := s.Stages[0].Units[0]; c.status == Done && (u.Approval == nil || !strings.Contains(u.Approval.By, "ann") || u.Approval.At.IsZero()) {
+			if u := s.Stages[0].Units[0]; c.status == Done && (len(u.Approvals) != 1 || !strings.Contains(u.Approvals[0].By, "ann") || u.Approvals[0].At.IsZero()) {
 				t.Errorf("who approved is not kept: %+v", u)
 			}
 			if ran := must(r.lastAttempt(Unit{Stage: 1, Title: "run"})).Number > 0; ran != (c.status == Done) {
@@ -58,7 +58,7 @@ func TestApproval(t *testing.T) {
 			if c.status != Refused {
 				return
 			}
-			if err := r.Drive(t.Context(), Drive{Approve: true, By: "bob"}); err == nil || !strings.Contains(err.Error(), "denied by ann") {
+			if err := r.Drive(t.Context(), Drive{Approve: true, By: who("bob")}); err == nil || !strings.Contains(err.Error(), "denied by ann") {
 				t.Errorf("denied, and then %v", err)
 			}
 		})
@@ -70,12 +70,12 @@ func TestApprovalFromElsewhere(t *testing.T) {
 	t.Parallel()
 	th := newTheatre(t)
 	r := th.begin("local", asking(time.Minute))
-	if _, err := r.Decide(Decision{Approved: true, By: "too early", At: time.Now()}); !errors.Is(err, ErrUsage) {
+	if _, _, err := r.Decide(Decide(true, who("too early"), time.Now())); !errors.Is(err, ErrUsage) {
 		t.Errorf("before it was asked: %v", err)
 	}
 	asked, ended := make(chan struct{}), make(chan error)
 	go func() {
-		ended <- r.Drive(t.Context(), Drive{By: "here", Ask: func(ctx context.Context, q string) (bool, bool) {
+		ended <- r.Drive(t.Context(), Drive{By: who("here"), Ask: func(ctx context.Context, q string) (bool, bool) {
 			close(asked)
 			<-ctx.Done()
 			return false, true // too late
@@ -86,16 +86,16 @@ func TestApprovalFromElsewhere(t *testing.T) {
 		t.Errorf("status %s", s)
 	}
 	elsewhere := must(Open(th.state).Get(r.ID))
-	if stage, err := elsewhere.Decide(Decision{Approved: true, By: "ann", At: time.Now()}); err != nil || stage != "approve" {
+	if stage, _, err := elsewhere.Decide(Decide(true, who("ann"), time.Now())); err != nil || stage != "approve" {
 		t.Errorf("%s, %v", stage, err)
 	}
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	if by := must(r.State()).Stages[0].Units[0].Approval.By; by != "ann" {
+	if by := must(r.State()).Stages[0].Units[0].Approvals[0].By; by != "ann" {
 		t.Errorf("approved by %s", by)
 	}
-	if _, err := elsewhere.Decide(Decision{By: "bob", At: time.Now()}); !errors.Is(err, ErrUsage) {
+	if _, _, err := elsewhere.Decide(Decide(false, who("bob"), time.Now())); !errors.Is(err, ErrUsage) {
 		t.Errorf("a second answer: %v", err)
 	}
 }
@@ -111,10 +111,10 @@ func TestApprovalGoneOnWith(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.Decide(Decision{Approved: true, By: "ann", At: time.Now()}); err != nil {
+	if _, _, err := r.Decide(Decide(true, who("ann"), time.Now())); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Decide(Decision{Approved: false, By: "bob", At: time.Now()}); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "ann") {
+	if _, _, err := r.Decide(Decide(false, who("bob"), time.Now())); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "ann") {
 		t.Errorf("another answer: %v", err)
 	}
 	if err := r.Drive(t.Context(), Drive{}); err != nil {
@@ -127,13 +127,13 @@ func TestApprovalByJenkins(t *testing.T) {
 	t.Parallel()
 	th := newTheatre(t)
 	r := th.begin("local", asking(time.Minute))
-	if err := r.Stage(t.Context(), "approve", "", &Decision{Approved: true, By: "jane", At: time.Now()}, Drive{}); err != nil {
+	if err := r.Stage(t.Context(), "approve", "", said("jane"), Drive{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Stage(t.Context(), "run", "", nil, Drive{}); err != nil {
 		t.Fatal(err)
 	}
-	if by := must(r.State()).Stages[0].Units[0].Approval.By; by != "jane" {
+	if by := must(r.State()).Stages[0].Units[0].Approvals[0].By; by != "jane (so says jenkins)" {
 		t.Errorf("approved by %s", by)
 	}
 }

@@ -39,7 +39,8 @@ type Watch func(Event)
 type Drive struct {
 	Watch   Watch
 	Ask     func(ctx context.Context, question string) (approved, answered bool) // nil: nobody is here
-	By      string                                                               // who is
+	By      Person                                                               // who is
+	Digest  func() (string, error)                                               // of the landscape's files as they are now; nil: as they were
 	Approve bool                                                                 // every approval is given beforehand
 	Wait    bool                                                                 // for approvals from elsewhere, though nobody is here
 }
@@ -89,7 +90,7 @@ func (r *Run) Stage(ctx context.Context, name, service string, approval *Decisio
 	}
 	defer release()
 	if approval != nil && r.Pipeline.Stages[i].Approve != "" {
-		if err := r.decide(all[0], *approval); err != nil {
+		if err := r.answer(ctx, all[0], *approval, d); err != nil {
 			return err
 		}
 	}
@@ -117,6 +118,9 @@ func (r *Run) stage(ctx context.Context, i int, all []Unit, d Drive) error {
 		return r.interrupted(s.Name, err)
 	}
 	if err := r.overtaken(i); err != nil {
+		return err
+	}
+	if err := r.approved(ctx, i, d); err != nil {
 		return err
 	}
 	if d.Watch == nil {

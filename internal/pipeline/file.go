@@ -45,6 +45,7 @@ func stage(path string, v any) (temporary string, err error) {
 		return "", err
 	}
 	_, err = f.Write(append(text, '\n'))
+	err = errors.Join(err, give(f, filepath.Dir(path)))
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return "", errors.Join(err, os.Remove(f.Name()))
 	}

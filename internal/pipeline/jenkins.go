@@ -54,6 +54,12 @@ func RenderJenkins(l *landscape.Landscape, p landscape.Pipeline, options Jenkins
 			return nil, fmt.Errorf("%w: a Jenkinsfile cannot set a variable called %q: rename env.%s", ErrUsage, c.name, c.name)
 		}
 	}
+	for _, s := range j.pipeline.Stages {
+		if s.FourEyes || s.Approvals > 1 {
+			return nil, fmt.Errorf("%w: stage %q asks for %s, and an input of Jenkins has one answer and cannot tell who began the build: "+
+				"run this pipeline with godwit pipeline run", ErrUsage, s.Name, eyes(s))
+		}
+	}
 	j.head()
 	j.block("pipeline", func() {
 		j.line("agent none")
@@ -71,6 +77,13 @@ func RenderJenkins(l *landscape.Landscape, p landscape.Pipeline, options Jenkins
 		})
 	})
 	return []byte(j.b.String()), nil
+}
+
+func eyes(s landscape.Stage) string {
+	if s.FourEyes {
+		return "four eyes"
+	}
+	return fmt.Sprintf("%d approvals", s.Approvals)
 }
 
 func (j *jenkinsfile) head() {

@@ -47,6 +47,11 @@ func (r *Run) load(u Unit, name string, v any) (bool, error) {
 func (rs Runs) read(dir string) (*Run, error) {
 	r := &Run{runs: rs, dir: dir}
 	name := filepath.Base(dir)
+	if err := errors.Join(private(rs.dir()), private(dir)); err != nil {
+		d := damage(name, dir, err)
+		d.Mend = "nothing in it is believed"
+		return nil, d
+	}
 	there, err := load(filepath.Join(dir, "run.json"), r)
 	switch {
 	case err != nil:

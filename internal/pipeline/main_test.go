@@ -73,7 +73,7 @@ func play(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return r.Drive(ctx, Drive{Approve: true, By: "child", Watch: func(e Event) { fmt.Println(e.Moment, e.Unit.Name(), e.Text) }})
+	return r.Drive(ctx, Drive{Approve: true, By: who("child"), Watch: func(e Event) { fmt.Println(e.Moment, e.Unit.Name(), e.Text) }})
 }
 
 // act plays one command of godwit: it writes down that it began, does what the
@@ -297,7 +297,7 @@ func wholePipeline() landscape.Pipeline {
 
 func (th *theatre) begin(site string, p landscape.Pipeline) *Run {
 	th.Helper()
-	r, err := Open(th.state).Begin(Plan{Landscape: bistro(), Pipeline: p, Dir: th.dir, Digest: "d", Site: site, By: "tester"}, time.Now())
+	r, err := Open(th.state).Begin(Plan{Landscape: bistro(), Pipeline: p, Dir: th.dir, Digest: "d", Site: site, By: who("tester")}, time.Now())
 	if err != nil {
 		th.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func TestPrune(t *testing.T) {
 		t.Fatal(err)
 	}
 	denied := th.begin("local", asking(time.Minute))
-	if err := denied.Stage(t.Context(), "approve", "", &Decision{By: "ann", At: time.Now()}, Drive{}); err == nil {
+	if err := denied.Stage(t.Context(), "approve", "", refuses("ann"), Drive{}); err == nil {
 		t.Fatal("denied, and it goes on")
 	}
 	inUse := th.ended("false")

@@ -29,7 +29,8 @@ type Run struct {
 	Secrets   []string           `json:"secrets,omitempty"` // names of variables
 	Started   time.Time          `json:"started"`
 	Machine   string             `json:"machine"`
-	By        string             `json:"by"`
+	By        string             `json:"by"`               // for people
+	Person    *Person            `json:"person,omitempty"` // who began it; nil in a run of an older godwit
 
 	runs Runs
 	dir  string
@@ -78,7 +79,7 @@ type Plan struct {
 	Digest    string
 	Site      string
 	Bake      []string // further arguments of godwit aws bake; only where the site bakes
-	By        string
+	By        Person
 }
 
 // Begin writes down a new run. With an id that there is already it fails with
@@ -92,7 +93,7 @@ func (rs Runs) Begin(p Plan, now time.Time) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{ID: p.ID, Landscape: p.Landscape.Name, Pipeline: complete(p.Landscape, p.Pipeline), Dir: p.Dir, Digest: p.Digest,
-		Site: p.Site, Bake: p.Bake, Secrets: Secrets(p.Landscape), Started: now, Machine: machine, By: p.By, runs: rs}
+		Site: p.Site, Bake: p.Bake, Secrets: Secrets(p.Landscape), Started: now, Machine: machine, By: p.By.String(), Person: &p.By, runs: rs}
 	if r.ID == "" {
 		r.ID = newID(r.Pipeline.Name, now)
 	}
@@ -103,7 +104,7 @@ func (rs Runs) Begin(p Plan, now time.Time) (*Run, error) {
 		return nil, fmt.Errorf("%w: %s is no name for a run: what ends in .lock is godwit's own", ErrUsage, r.ID)
 	}
 	r.dir = filepath.Join(rs.dir(), safeName(r.ID))
-	if err := os.MkdirAll(rs.dir(), 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(rs.dir(), 0o700), private(rs.dir())); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(r.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {

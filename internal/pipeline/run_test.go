@@ -39,7 +39,7 @@ func TestWholeRun(t *testing.T) {
 			t.Parallel()
 			th := newTheatre(t)
 			r := th.begin(site, wholePipeline())
-			if err := r.Drive(t.Context(), Drive{Approve: true, By: "ann"}); err != nil {
+			if err := r.Drive(t.Context(), Drive{Approve: true, By: who("ann")}); err != nil {
 				t.Fatal(err)
 			}
 			if s := th.status(r); s != Done {
@@ -95,7 +95,7 @@ func TestBakeArguments(t *testing.T) {
 	th := newTheatre(t)
 	p := wholePipeline()
 	p.Services, p.Stages = []string{"till"}, p.Stages[1:3]
-	plan := Plan{Landscape: bistro(), Pipeline: p, Dir: th.dir, Digest: "d", Site: "aws", Bake: []string{"--from=203.0.113.7/32", "--subnet=subnet-1"}, By: "tester"}
+	plan := Plan{Landscape: bistro(), Pipeline: p, Dir: th.dir, Digest: "d", Site: "aws", Bake: []string{"--from=203.0.113.7/32", "--subnet=subnet-1"}, By: who("tester")}
 	first := must(Open(th.state).Begin(plan, time.Now()))
 	th.put("bake-till.exit", "1")
 	for i, bake := range [][]string{nil, {"--security-group=sg-1"}} {

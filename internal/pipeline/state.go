@@ -22,14 +22,14 @@ const (
 // Result is how a unit ended, or stands.
 type Result struct {
 	Unit
-	Status   Status    `json:"status"`
-	Attempt  int       `json:"attempt,omitempty"`
-	Started  time.Time `json:"started,omitzero"`
-	Ended    time.Time `json:"ended,omitzero"`
-	Exit     int       `json:"exit,omitempty"`
-	Reason   string    `json:"reason,omitempty"`
-	Image    string    `json:"image,omitempty"` // digest of what was built
-	Approval *Decision `json:"approval,omitempty"`
+	Status    Status     `json:"status"`
+	Attempt   int        `json:"attempt,omitempty"`
+	Started   time.Time  `json:"started,omitzero"`
+	Ended     time.Time  `json:"ended,omitzero"`
+	Exit      int        `json:"exit,omitempty"`
+	Reason    string     `json:"reason,omitempty"`
+	Image     string     `json:"image,omitempty"` // digest of what was built
+	Approvals []Decision `json:"approvals,omitempty"`
 }
 
 // Elapsed is how long the unit took.
