@@ -30,9 +30,9 @@ func (t *traffic) routes(side migrate.Side) map[string]string {
 	return migrationRoutes(t.world.landscape, t.migration, side)
 }
 
-func (t *traffic) Hold(ctx context.Context, lease time.Duration) error {
-	hosts := slices.Sorted(maps.Keys(t.routes(migrate.Source)))
-	return t.engine.gateway.Hold(ctx, t.hold(), gateway.HoldRequest{Hosts: hosts, LeaseMS: lease.Milliseconds()})
+func (t *traffic) Hold(ctx context.Context, lease time.Duration, to migrate.Side) error {
+	routes := t.routes(to)
+	return t.engine.gateway.Hold(ctx, t.hold(), gateway.HoldRequest{Hosts: slices.Sorted(maps.Keys(routes)), LeaseMS: lease.Milliseconds(), ExpireRoutes: routes})
 }
 
 // settleTime is what requests that are in flight before a switch get to end: a

@@ -233,6 +233,49 @@ func TestKilledEngine(t *testing.T) {
 	}
 }
 
+// TestEngineStaysDead kills the engine inside the write pause, and nobody starts
+// another one: clients are let go when their lease ends, to a side that takes
+// writes. None fails.
+func TestEngineStaysDead(t *testing.T) {
+	m := startMove(t, 100)
+	m.load(t, 8, 50*time.Millisecond)
+	m.sync(t)
+	m.writer.Close()
+	stop := watchWriters(t, m.source.Admin, m.target.Admin)
+	socket, dir := m.gate.Serve(t), filepath.Join(t.TempDir(), "store")
+	truth := migrate.Source
+	for i, c := range []struct {
+		step string
+		goes bool // to the other side
+	}{{"drain", false}, {"fence", false}, {"catch-up", false}, {"open", true}, {"catch-up", false}, {"open", true}} {
+		when := fmt.Sprintf("dead after %s from the %s", c.step, truth)
+		p := m.plan(truth)
+		p.MaxPause = 2 * time.Second
+		e := engine{Source: m.source.Admin, Target: m.target.Admin, Gate: socket, Store: dir, Plan: p, Run: fmt.Sprint("run-", i), Step: c.step, After: true}
+		e.start(t)
+		if c.goes {
+			truth = truth.Other()
+		}
+		before := m.clients.AckedOn(truth)
+		migratetest.Eventually(t, when+": clients write on the "+string(truth), func() bool { return m.clients.AckedOn(truth) > before+20 })
+		if failures := m.clients.Failures(); len(failures) > 0 {
+			t.Fatalf("%s: %d requests failed, the first: %v", when, len(failures), failures[0])
+		}
+		e.Step, e.Resume = "", true
+		e.start(t)
+		expectTruth(t, m, truth, when)
+		m.more(t, 10)
+	}
+	if both := stop(); both > 0 {
+		t.Errorf("two writers, seen %d times", both)
+	}
+	if failures := m.clients.Failures(); len(failures) > 0 {
+		t.Errorf("%d requests failed, the first: %v", len(failures), failures[0])
+	}
+	m.clients.Stop()
+	m.clients.Audit(t, map[migrate.Side]string{migrate.Source: m.source.Admin, migrate.Target: m.target.Admin}[truth])
+}
+
 // TestKilledAgainWhileUndoing kills the engine behind the fence, and the one
 // that takes it back after each thing it took back.
 func TestKilledAgainWhileUndoing(t *testing.T) {
@@ -241,9 +284,9 @@ func TestKilledAgainWhileUndoing(t *testing.T) {
 	m.sync(t)
 	m.writer.Close()
 	socket, dir := m.gate.Serve(t), filepath.Join(t.TempDir(), "store")
-	for i, undone := range []string{"turn", "fence", "hold", "prepare"} {
+	for i, undone := range []string{"decide", "fence", "hold", "prepare"} {
 		e := engine{Source: m.source.Admin, Target: m.target.Admin, Gate: socket, Store: dir, Plan: m.plan(migrate.Source),
-			Run: fmt.Sprint("run-", i), Step: "turn", After: true}
+			Run: fmt.Sprint("run-", i), Step: "decide", After: true}
 		e.start(t)
 		e.Step, e.Resume, e.Undone = "", true, undone
 		e.start(t)

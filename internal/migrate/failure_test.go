@@ -88,11 +88,11 @@ func TestEngineLosesTheSourceBehindTheFence(t *testing.T) {
 		if e.Step == "catch-up" && e.Moment == journal.StepBegun {
 			way.Cut()
 		}
-		if e.Step == "catch-up" && e.Moment == journal.StepFailed {
+		if e.Moment == journal.StepFailed {
 			time.AfterFunc(300*time.Millisecond, way.Mend)
 		}
 	})
-	expectUndone(t, m, report, "catch-up", "does not answer")
+	expectUndone(t, m, report, "decide", "does not answer")
 }
 
 func TestRequestThatNeverEnds(t *testing.T) {
@@ -122,7 +122,7 @@ func TestDefinitionChangedInsideTheSwitch(t *testing.T) {
 	report := m.shiftWith(t, m.plan(migrate.Source), hook{m.gate, func() {
 		migratetest.Exec(t, m.source.App, "ALTER TABLE receipt ADD COLUMN late int")
 	}}, nil)
-	expectUndone(t, m, report, "catch-up", "table public.receipt changed")
+	expectUndone(t, m, report, "fence", "table public.receipt changed")
 }
 
 func TestTargetDiesInsideTheSwitch(t *testing.T) {
@@ -134,11 +134,11 @@ func TestTargetDiesInsideTheSwitch(t *testing.T) {
 	m.writer = migratetest.Writer(t, pair)
 	m.sync(t)
 	report := m.shiftWith(t, m.plan(migrate.Source), m.gate, func(e journal.Event) {
-		if e.Step == "turn" && e.Moment == journal.StepBegun {
+		if e.Step == "catch-up" && e.Moment == journal.StepBegun {
 			way.Cut() // and it stays away
 		}
 	})
-	expectUndone(t, m, report, "turn", "does not answer")
+	expectUndone(t, m, report, "catch-up", "does not answer")
 	way.Mend()
 	m.load(t, 4, 20*time.Millisecond)
 	if report := m.shift(t, migrate.Source); report.Status != journal.Done {

@@ -53,8 +53,9 @@ type Ended struct {
 // Traffic is the gateway, as a migration sees it.
 type Traffic interface {
 	// Hold makes new requests of the migration's routes wait. The hold ends by
-	// itself after lease. Holding again renews the lease.
-	Hold(ctx context.Context, lease time.Duration) error
+	// itself after lease, and its requests go to a side then. Holding again renews
+	// the lease; it fails when the hold has ended by itself.
+	Hold(ctx context.Context, lease time.Duration, to Side) error
 	// Settle gives the requests that are in flight now a while to end, without
 	// holding anybody.
 	Settle(ctx context.Context) error

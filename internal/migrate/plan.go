@@ -60,11 +60,15 @@ var ErrPause = errors.New("write pause used up")
 const (
 	prepareBudget = 30 * time.Second // nothing is held meanwhile
 	afterBudget   = 60 * time.Second // proving and reversing; clients write already
-	undoPatience  = 2 * time.Second  // for a side that undoing can do without
+	undoPatience  = 2 * time.Second  // for what undoing can do without
+	openBudget    = 2 * time.Second  // of one attempt to open the side that the truth goes to
+	decidedLease  = 30 * time.Second // how long clients wait for an engine that died when the truth was given away
+	openLease     = time.Second      // and for one that died when the other side was open
+	keepPatience  = time.Second      // for the gateway to renew a hold
 )
 
-// lease is how long a hold may last by itself: the whole pause, and time to
-// take it back.
-func (p Plan) lease() time.Duration {
-	return p.MaxPause + max(p.MaxPause/2, 500*time.Millisecond)
+// margin is how much earlier than the write pause its fence ends: what is left is
+// for letting clients go.
+func (p Plan) margin() time.Duration {
+	return min(max(p.MaxPause/5, 20*time.Millisecond), time.Second)
 }

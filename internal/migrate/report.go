@@ -33,8 +33,8 @@ func NewReport(p Plan, outcome journal.Outcome, note func(name string) string) R
 	}
 	if r.Held.Expired {
 		r.Findings = append(r.Findings, landscape.Finding{Severity: landscape.Warning,
-			Summary: "the hold ended by its lease, before the release: requests met a fenced database meanwhile, and failed",
-			Mend:    "see why the engine was away; nothing that was acknowledged is lost"})
+			Summary: "the hold ended by its lease, before the release: requests went on without waiting for the end of this",
+			Mend:    "see why the engine, or the way to a database, was away; nothing that was acknowledged is lost"})
 	}
 	for _, database := range p.Databases {
 		if position, err := postgres.ParsePosition(note("fence:" + database)); err == nil {
@@ -74,6 +74,7 @@ var mends = []struct {
 	mend string
 }{
 	{ErrPause, "raise max_pause, or switch when there is less load; the steps above say where the time went"},
+	{postgres.ErrLate, "raise max_pause, or switch when the way to the source is better: its fence has ended by itself, as it should"},
 	{journal.ErrOverBudget, "switch when there is less load, or end the transaction that everything waits for"},
 	{postgres.ErrPrepared, "COMMIT PREPARED or ROLLBACK PREPARED it, then switch again"},
 	{postgres.ErrChanged, "abort the migration and sync again: definitions are not replicated"},
@@ -91,6 +92,21 @@ func mend(o journal.Outcome) string {
 		}
 	}
 	return "mend the cause, then switch again"
+}
+
+func sequencesNote(all []postgres.Sequence) string {
+	text, err := json.Marshal(all)
+	if err != nil {
+		panic(err) // names and numbers only
+	}
+	return string(text)
+}
+
+func parseSequences(note string) (all []postgres.Sequence, err error) {
+	if err := json.Unmarshal([]byte(note), &all); err != nil {
+		return nil, fmt.Errorf("sequences that were noted: %w", err)
+	}
+	return all, nil
 }
 
 // held is the note of a proof that found nothing.

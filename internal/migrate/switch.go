@@ -21,33 +21,38 @@ type Switch struct {
 	writers []*postgres.Writer
 	traffic Traffic
 
-	deadline  time.Time // end of the write pause; zero before the hold
-	sequences [][]postgres.Sequence
+	// end is when the fence ends by itself, and with it everything that is tried
+	// inside the write pause; zero when another engine began it.
+	end     time.Time
+	settled []bool // by database: it is known what its side decided
 }
 
 // NewSwitch makes a switch as planned. Who made the writers closes them.
 func NewSwitch(p Plan, writers []*postgres.Writer, t Traffic) *Switch {
-	return &Switch{plan: p, from: p.From, to: p.From.Other(), writers: writers, traffic: t,
-		sequences: make([][]postgres.Sequence, len(writers))}
+	return &Switch{plan: p, from: p.From, to: p.From.Other(), writers: writers, traffic: t, settled: make([]bool, len(writers))}
 }
 
 // Steps is the order of a cutover, and of a rollback. From hold to release
 // writes wait; whatever fails before open is taken back, and clients go on
 // where they were.
+//
+// The fence ends by itself. Until from has decided that it stays, nobody relies on
+// it, and nobody needs to reach from to take it back; afterwards nothing is
+// promoted that from has not let go.
 func (s *Switch) Steps() []journal.Step {
 	pause := s.plan.MaxPause
 	return []journal.Step{
-		{Name: "prepare", Do: s.prepare, Undo: s.unprepare, Budget: prepareBudget}, // sessions, slots, lag, old requests; nobody waits yet
-		{Name: "hold", Do: s.hold, Undo: s.letGo, Budget: pause},                   // new requests wait
-		{Name: "drain", Do: s.drain, Budget: pause},                                // requests in flight end
-		{Name: "fence", Do: s.fence, Undo: s.unfence, Budget: pause},               // from refuses writes of every role
-		{Name: "catch-up", Do: s.catchUp, Budget: pause},                           // to has replayed the fence
-		{Name: "turn", Do: s.turn, Undo: s.unturn, Budget: pause},                  // stream ends, sequences carried
-		{Name: "open", Do: s.open, Budget: pause, PointOfNoReturn: true},           // to accepts writes
-		{Name: "shift", Do: s.shift},                                               // the route points to it
-		{Name: "release", Do: s.release},                                           // requests go on
-		{Name: "prove", Do: s.prove, Budget: afterBudget},                          // nobody wrote behind the fence
-		{Name: "reverse", Do: s.reverse, Budget: afterBudget},                      // from follows to
+		{Name: "prepare", Do: s.prepare, Undo: s.unprepare, Budget: prepareBudget},        // sessions, slots, lag, old requests; nobody waits yet
+		{Name: "hold", Do: s.hold, Undo: s.letGo, Budget: pause},                          // new requests wait
+		{Name: "drain", Do: s.drain, Budget: pause},                                       // requests in flight end
+		{Name: "fence", Do: s.fence, Undo: s.unfence, Budget: pause},                      // from refuses writes of every role, for a time
+		{Name: "catch-up", Do: s.catchUp, Budget: pause},                                  // to has replayed the fence; its stream ends
+		{Name: "decide", Do: s.decide, Undo: s.undecide, Budget: pause},                   // from gives the truth away, if its fence still stands
+		{Name: "open", Do: s.open, Budget: max(pause, openBudget), PointOfNoReturn: true}, // sequences carried; to accepts writes
+		{Name: "shift", Do: s.shift},                                                      // the route points to it
+		{Name: "release", Do: s.release},                                                  // requests go on
+		{Name: "prove", Do: s.prove, Budget: afterBudget},                                 // nobody wrote behind the fence
+		{Name: "reverse", Do: s.reverse, Budget: afterBudget},                             // from follows to
 	}
 }
 
@@ -72,10 +77,7 @@ func (s *Switch) everyone(ctx context.Context, do func(ctx context.Context, b *p
 
 // paused bounds ctx by the write pause as a whole.
 func (s *Switch) paused(ctx context.Context) (context.Context, context.CancelFunc) {
-	if s.deadline.IsZero() {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadlineCause(ctx, s.deadline, fmt.Errorf("%w: max_pause is %v", ErrPause, s.plan.MaxPause))
+	return context.WithDeadlineCause(ctx, s.end, fmt.Errorf("%w: max_pause is %v", ErrPause, s.plan.MaxPause))
 }
 
 func (s *Switch) prepare(ctx context.Context, _ *journal.Notes) error {
@@ -86,8 +88,8 @@ func (s *Switch) prepare(ctx context.Context, _ *journal.Notes) error {
 	return s.traffic.Settle(ctx)
 }
 
-// unprepare leaves slots behind where a side can't be reached: the next
-// prepare or abort drops them.
+// unprepare leaves slots behind where a side can't be reached: the next prepare
+// or abort drops them. Clients no longer wait when it runs.
 func (s *Switch) unprepare(ctx context.Context, _ *journal.Notes) error {
 	ctx, cancel := context.WithTimeout(ctx, undoPatience)
 	defer cancel()
@@ -98,9 +100,12 @@ func (s *Switch) unprepare(ctx context.Context, _ *journal.Notes) error {
 	return err
 }
 
+// hold begins the write pause. Its lease ends with it, and a little after the
+// fence: whatever becomes of this engine, clients are let go to a side that takes
+// writes.
 func (s *Switch) hold(ctx context.Context, _ *journal.Notes) error {
-	s.deadline = time.Now().Add(s.plan.MaxPause)
-	return s.traffic.Hold(ctx, s.plan.lease())
+	s.end = time.Now().Add(s.plan.MaxPause - s.plan.margin())
+	return s.traffic.Hold(ctx, s.plan.MaxPause-s.plan.margin()/2, s.from)
 }
 
 func (s *Switch) letGo(ctx context.Context, notes *journal.Notes) error {
@@ -124,7 +129,7 @@ func (s *Switch) fence(ctx context.Context, notes *journal.Notes) error {
 	defer cancel()
 	positions := make([]postgres.Position, len(s.writers))
 	err := s.each(ctx, func(ctx context.Context, i int, b *postgres.Writer) (err error) {
-		positions[i], err = b.Fence(ctx, string(s.from))
+		positions[i], err = b.Fence(ctx, string(s.from), s.end)
 		return err
 	})
 	if err != nil {
@@ -136,56 +141,94 @@ func (s *Switch) fence(ctx context.Context, notes *journal.Notes) error {
 	return nil
 }
 
-// unfence comes before the release, so that what waited can be written.
+// unfence comes before the release, so that what waited can be written. Where from
+// can't be reached it waits until its fence has ended by itself.
 func (s *Switch) unfence(ctx context.Context, _ *journal.Notes) error {
-	return s.everyone(ctx, func(ctx context.Context, b *postgres.Writer) error { return b.Unfence(ctx, string(s.from)) })
+	end := s.end
+	if end.IsZero() { // another engine raised it, for so long at most
+		end = time.Now().Add(s.plan.MaxPause)
+	}
+	within, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	err := s.everyone(within, func(ctx context.Context, b *postgres.Writer) error { return b.Unfence(ctx, string(s.from)) })
+	if err == nil {
+		return nil
+	}
+	<-within.Done()
+	return context.Cause(ctx)
 }
 
-// catchUp waits for the fence to arrive; meanwhile it looks whether somebody
-// changed a definition, and reads the sequences.
+// catchUp waits for the fence to arrive.
 func (s *Switch) catchUp(ctx context.Context, notes *journal.Notes) error {
 	ctx, cancel := s.paused(ctx)
 	defer cancel()
-	err := s.each(ctx, func(ctx context.Context, i int, b *postgres.Writer) error {
+	err := s.each(ctx, func(ctx context.Context, _ int, b *postgres.Writer) error {
 		position, err := postgres.ParsePosition(notes.Get("fence:" + b.Database))
 		if err != nil {
 			return err
 		}
-		group, ctx := errgroup.WithContext(ctx)
-		group.Go(func() error { return b.CaughtUp(ctx, string(s.from), position) })
-		group.Go(func() error { return b.StillUnchanged(ctx, string(s.from)) })
-		group.Go(func() (err error) {
-			s.sequences[i], err = b.Sequences(ctx, string(s.from))
-			return err
-		})
-		return group.Wait()
+		return b.CatchUp(ctx, string(s.from), position, s.end)
 	})
 	return orCause(ctx, err)
 }
 
-func (s *Switch) turn(ctx context.Context, _ *journal.Notes) error {
+// decide has from give the truth away: all databases or, by undecide, none.
+func (s *Switch) decide(ctx context.Context, notes *journal.Notes) error {
 	ctx, cancel := s.paused(ctx)
 	defer cancel()
-	err := s.each(ctx, func(ctx context.Context, i int, b *postgres.Writer) error {
-		return b.Turn(ctx, string(s.from), s.sequences[i])
+	failures, sequences := make([]error, len(s.writers)), make([][]postgres.Sequence, len(s.writers))
+	s.each(ctx, func(ctx context.Context, i int, b *postgres.Writer) error {
+		sequences[i], failures[i] = b.Decide(ctx, string(s.from), s.end)
+		s.settled[i] = errors.Is(failures[i], postgres.ErrLate)
+		return nil // none ends the question to another
 	})
-	return orCause(ctx, err)
+	if err := errors.Join(failures...); err != nil {
+		return orCause(ctx, err)
+	}
+	for i, b := range s.writers {
+		notes.Set("sequences:"+b.Database, sequencesNote(sequences[i]))
+	}
+	return nil
 }
 
-// unturn must not keep from fenced because to can't be reached: the next
-// prepare starts a stream that was left stopped.
-func (s *Switch) unturn(ctx context.Context, _ *journal.Notes) error {
-	ctx, cancel := context.WithTimeout(ctx, undoPatience)
-	defer cancel()
-	err := s.everyone(ctx, func(ctx context.Context, b *postgres.Writer) error { return b.Unturn(ctx, string(s.from)) })
-	if errors.Is(err, postgres.ErrUnreachable) || ctx.Err() != nil {
+// undecide opens from again wherever it may have decided. That has to be known:
+// nobody may be told that it was taken back before. Clients wait for it no longer
+// than their lease.
+func (s *Switch) undecide(ctx context.Context, _ *journal.Notes) error {
+	failures := make([]error, len(s.writers))
+	s.each(ctx, func(ctx context.Context, i int, b *postgres.Writer) error {
+		if !s.settled[i] {
+			failures[i] = b.Unfence(ctx, string(s.from))
+			s.settled[i] = failures[i] == nil
+		}
 		return nil
+	})
+	return errors.Join(failures...)
+}
+
+// open is tried until it succeeds: from has given the truth away. Clients wait for
+// it, and, when this engine dies, go to to as soon as that is open.
+func (s *Switch) open(ctx context.Context, notes *journal.Notes) error {
+	s.keep(ctx, decidedLease)
+	err := s.each(ctx, func(ctx context.Context, _ int, b *postgres.Writer) error {
+		seqs, err := parseSequences(notes.Get("sequences:" + b.Database))
+		if err != nil {
+			return err
+		}
+		return b.Open(ctx, string(s.to), seqs)
+	})
+	if err == nil {
+		s.keep(ctx, openLease)
 	}
 	return err
 }
 
-func (s *Switch) open(ctx context.Context, _ *journal.Notes) error {
-	return s.each(ctx, func(ctx context.Context, _ int, b *postgres.Writer) error { return b.Open(ctx, string(s.to)) })
+// keep renews the hold, which ends towards to from here on. A gateway that does
+// not answer, or has let its requests go, keeps nobody from opening.
+func (s *Switch) keep(ctx context.Context, lease time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, keepPatience)
+	defer cancel()
+	_ = s.traffic.Hold(ctx, lease, s.to)
 }
 
 func (s *Switch) shift(ctx context.Context, _ *journal.Notes) error {
@@ -198,7 +241,6 @@ func (s *Switch) release(ctx context.Context, notes *journal.Notes) error {
 		return err
 	}
 	notes.Set("held", heldNote(held))
-	s.deadline = time.Time{}
 	return nil
 }
 

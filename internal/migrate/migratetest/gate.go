@@ -18,6 +18,8 @@ type Gate struct {
 	held     bool
 	since    time.Time
 	lease    *time.Timer
+	then     migrate.Side // where requests go when the lease ends
+	expired  bool         // it has, and was not released since
 	inFlight int
 	last     migrate.Held
 }
@@ -71,15 +73,19 @@ func (g *Gate) Do(ctx context.Context, request func(migrate.Side) error) error {
 }
 
 // Hold implements migrate.Traffic.
-func (g *Gate) Hold(_ context.Context, lease time.Duration) error {
+func (g *Gate) Hold(_ context.Context, lease time.Duration, to migrate.Side) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.expired {
+		return errors.New("the hold has ended by itself")
+	}
 	if !g.held {
 		g.held, g.since, g.last = true, time.Now(), migrate.Held{}
 	}
 	if g.lease != nil {
 		g.lease.Stop()
 	}
+	g.then = to
 	g.lease = time.AfterFunc(lease, g.expire)
 	g.change()
 	return nil
@@ -89,7 +95,8 @@ func (g *Gate) expire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.held {
-		g.held, g.last.Expired, g.last.Total = false, true, time.Since(g.since)
+		g.side = g.then
+		g.held, g.expired, g.last.Expired, g.last.Total = false, true, true, time.Since(g.since)
 		g.change()
 	}
 }
@@ -122,6 +129,7 @@ func (g *Gate) Release(context.Context) (migrate.Held, error) {
 	if g.lease != nil {
 		g.lease.Stop()
 	}
+	g.expired = false
 	if g.held {
 		g.held, g.last.Total = false, time.Since(g.since)
 		g.change()

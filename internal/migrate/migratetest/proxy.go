@@ -1,7 +1,6 @@
 package migratetest
 
 import (
-	"io"
 	"net"
 	"net/url"
 	"sync"
@@ -16,6 +15,7 @@ type Proxy struct {
 
 	mu    sync.Mutex
 	cut   bool
+	flows chan struct{} // closed while something passes
 	conns map[net.Conn]bool
 }
 
@@ -30,11 +30,13 @@ func StartProxy(t testing.TB, to string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: l, target: u.Host, conns: map[net.Conn]bool{}}
+	p := &Proxy{listener: l, target: u.Host, conns: map[net.Conn]bool{}, flows: make(chan struct{})}
+	close(p.flows)
 	p.done.Go(p.accept)
 	t.Cleanup(func() {
 		l.Close()
 		p.Cut()
+		p.Flow()
 		p.done.Wait()
 	})
 	return p
@@ -65,6 +67,40 @@ func (p *Proxy) Mend() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cut = false
+}
+
+// Stall lets nothing through any more, and tells nobody: connections stay open,
+// and new ones are accepted.
+func (p *Proxy) Stall() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flows = make(chan struct{})
+}
+
+// Flow ends a Stall: what was sent meanwhile arrives.
+func (p *Proxy) Flow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.flows:
+	default:
+		close(p.flows)
+	}
+}
+
+// copy carries one direction.
+func (p *Proxy) copy(to, from net.Conn) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		p.mu.Lock()
+		flows := p.flows
+		p.mu.Unlock()
+		<-flows
+		if _, failed := to.Write(buffer[:n]); err != nil || failed != nil {
+			return
+		}
+	}
 }
 
 func (p *Proxy) accept() {
@@ -98,8 +134,8 @@ func (p *Proxy) carry(client net.Conn) {
 		return
 	}
 	var there sync.WaitGroup
-	there.Go(func() { io.Copy(server, client); server.Close() })
-	io.Copy(client, server)
+	there.Go(func() { p.copy(server, client); server.Close() })
+	p.copy(client, server)
 	client.Close()
 	there.Wait()
 }

@@ -46,7 +46,7 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil:
 	case c.Method == "hold":
-		err = g.Hold(r.Context(), c.Lease)
+		err = g.Hold(r.Context(), c.Lease, c.Side)
 	case c.Method == "drained":
 		err = g.Drained(r.Context())
 	case c.Method == "route":
@@ -96,8 +96,8 @@ func (g *RemoteGate) call(ctx context.Context, c call) (held migrate.Held, err e
 }
 
 // Hold implements migrate.Traffic.
-func (g *RemoteGate) Hold(ctx context.Context, lease time.Duration) error {
-	_, err := g.call(ctx, call{Method: "hold", Lease: lease})
+func (g *RemoteGate) Hold(ctx context.Context, lease time.Duration, to migrate.Side) error {
+	_, err := g.call(ctx, call{Method: "hold", Lease: lease, Side: to})
 	return err
 }
 

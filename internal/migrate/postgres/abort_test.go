@@ -2,10 +2,13 @@ package postgres_test
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"godwit/internal/migrate/migratetest"
 	"godwit/internal/migrate/postgres"
+	"godwit/internal/site/local/postgres/postgrestest"
 )
 
 // Whatever is unknown, an abort never empties a target that may hold the truth.
@@ -25,9 +28,7 @@ func TestAbortNeverLosesTheTruth(t *testing.T) {
 	}
 	expect("the target holds the truth", b.Abort(t.Context()), postgres.ErrTruthMoved)
 	// Inside a rollback both are fenced, and the source may not have everything yet.
-	if _, err := b.Fence(t.Context(), postgres.Target); err != nil {
-		t.Fatal(err)
-	}
+	decided(t, b, postgres.Target)
 	expect("inside a rollback", b.Abort(t.Context()), postgres.ErrTruthMoved)
 	lost := migratetest.Pair(t, source, target)
 	lost.Source.Config.Port = 1
@@ -48,4 +49,39 @@ func TestAbortWithoutTarget(t *testing.T) {
 	}
 	migratetest.Eventually(t, "the source is clean", func() bool { return migratetest.Text(t, source.Admin, left) == "0" })
 	migratetest.Exec(t, source.App, `INSERT INTO "order" (key) VALUES ('after')`)
+}
+
+// A server has room for so many locks only: everything that goes over all tables
+// goes over some at a time.
+func TestAbortOfMoreTablesThanLocks(t *testing.T) {
+	t.Parallel()
+	narrow := []postgrestest.Option{postgrestest.Config("max_locks_per_transaction", "10"), postgrestest.Config("max_connections", "25")}
+	source, target := migratetest.StartServer(t), migratetest.StartServer(t, narrow...)
+	source.Fill(t, 1)
+	for i := range 40 {
+		var all strings.Builder
+		for j := range 10 {
+			fmt.Fprintf(&all, "CREATE TABLE t%d (id bigserial PRIMARY KEY);", 10*i+j)
+		}
+		migratetest.Exec(t, source.App, all.String())
+	}
+	b := migratetest.Writer(t, migratetest.Pair(t, source, target))
+	if err := b.Sync(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	at := "BEGIN; SELECT pg_advisory_lock(1735353463, 0); DROP SCHEMA public CASCADE; ROLLBACK"
+	if err := migratetest.Try(t.Context(), target.Admin, at); err == nil || !strings.Contains(err.Error(), "out of shared memory") {
+		t.Fatalf("all tables at a time: %v; the test proves nothing", err)
+	}
+	if err := b.Abort(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*migratetest.Server{"source": source, "target": target} {
+		if n := migratetest.Text(t, s.Admin, left); n != "0" {
+			t.Errorf("%s things are left on the %s", n, name)
+		}
+	}
+	if n := migratetest.Text(t, target.Admin, `SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace`); n != "0" {
+		t.Errorf("%s relations are left on the target", n)
+	}
 }

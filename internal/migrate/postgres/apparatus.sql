@@ -8,22 +8,41 @@ CREATE TABLE IF NOT EXISTS godwit.marker (side text PRIMARY KEY, n bigint NOT NU
 
 CREATE TABLE IF NOT EXISTS godwit.fence (
 	one             boolean PRIMARY KEY DEFAULT true CHECK (one),
-	raised          boolean NOT NULL DEFAULT false, -- writes are refused
-	closed          boolean NOT NULL DEFAULT false, -- new sessions are read-only, and only superusers may connect
-	prior_limit     integer,                        -- what there was before it was closed
-	prior_read_only text,                           -- null: not set for the database
+	raised          boolean NOT NULL DEFAULT false, -- writes are refused, until godwit.until
+	closed          boolean NOT NULL DEFAULT false, -- new sessions are read-only
+	prior_limit     integer,                        -- connection limit that a godwit of before 2026-12 has taken away
+	prior_read_only text,                           -- what there was before it was closed; null: not set for the database
 	closed_at       timestamptz                     -- sessions younger than this are read-only
 );
 ALTER TABLE godwit.fence ADD COLUMN IF NOT EXISTS closed_at timestamptz;
 INSERT INTO godwit.fence DEFAULT VALUES ON CONFLICT DO NOTHING;
 
--- Statement triggers fire for every role, and, enabled as ALWAYS, under session_replication_role too. The workers of a
--- subscription fire them only for the initial copy and for TRUNCATE: these are let through.
-CREATE OR REPLACE FUNCTION godwit.guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+-- When the fence ends by itself, in microseconds since 1970 by this server's clock; the largest number is never. It is
+-- a sequence because everybody sees its value at once, whatever snapshot they have: a transaction that began before
+-- the decision must not take the fence for one that has ended.
+CREATE SEQUENCE IF NOT EXISTS godwit.until MINVALUE 0 START 9223372036854775807;
+
+CREATE OR REPLACE FUNCTION godwit.now() RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog AS
+	$$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint $$;
+
+-- stands says whether writes are refused now. It reads the clock before the deadline: what decide has made one for good
+-- in between was in time then.
+CREATE OR REPLACE FUNCTION godwit.stands() RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+	t CONSTANT bigint := godwit.now();
 BEGIN
 	IF (SELECT f.raised FROM godwit.fence f) THEN
-		IF EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a
-		           WHERE a.backend_type OPERATOR(pg_catalog.~~) 'logical replication%') THEN
+		RETURN t < (SELECT u.last_value FROM godwit.until u);
+	END IF;
+	RETURN false;
+END $$;
+
+-- Statement triggers fire for every role, and, enabled as ALWAYS, under session_replication_role too. The workers of a
+-- subscription fire them only for the initial copy and for TRUNCATE: these are let through.
+CREATE OR REPLACE FUNCTION godwit.guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+	IF godwit.stands() THEN
+		IF EXISTS (SELECT FROM pg_stat_get_activity(pg_backend_pid()) a WHERE a.backend_type LIKE 'logical replication%') THEN
 			RETURN NULL;
 		END IF;
 		RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
@@ -33,62 +52,116 @@ BEGIN
 	RETURN NULL;
 END $$;
 
-CREATE OR REPLACE FUNCTION godwit.guard_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE OR REPLACE FUNCTION godwit.guard_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
-	IF (SELECT f.raised FROM godwit.fence f) AND NOT EXISTS (
-		SELECT FROM pg_catalog.pg_locks l
-		WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted
-		  AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()
-		  AND l.classid::pg_catalog.int8 OPERATOR(pg_catalog.=) 1735353463) THEN
+	IF godwit.stands() AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
+			AND l.pid = pg_backend_pid() AND l.classid::bigint = 1735353463) THEN
 		RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
-			MESSAGE = pg_catalog.format('godwit: this side of the database is fenced, %s is refused', TG_TAG);
+			MESSAGE = format('godwit: this side of the database is fenced, %s is refused', TG_TAG);
 	END IF;
 END $$;
 
--- raise_fence refuses writes; closing, it also makes new sessions read-only and keeps out all but superusers. Where the
--- engine is no superuser itself it would keep itself out: there nobody is.
-CREATE OR REPLACE FUNCTION godwit.raise_fence(closing boolean) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-	f godwit.fence;
+DROP FUNCTION IF EXISTS godwit.raise_fence(boolean);
+
+-- raise_fence refuses writes for good, and lets everybody connect and read.
+CREATE OR REPLACE FUNCTION godwit.raise_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-	SELECT * INTO STRICT f FROM godwit.fence FOR UPDATE;
-	IF closing AND NOT f.closed THEN
-		UPDATE godwit.fence SET
-			closed = true,
-			closed_at = clock_timestamp(),
-			prior_limit = (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
-			prior_read_only = (SELECT split_part(c, '=', 2) FROM pg_db_role_setting s, unnest(s.setconfig) c
-				WHERE s.setrole = 0 AND c LIKE 'default_transaction_read_only=%'
-				  AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()));
-		IF (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
-			EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 0', current_database());
-		END IF;
+	PERFORM setval('godwit.until', 9223372036854775807);
+	UPDATE godwit.fence SET raised = true WHERE NOT raised;
+END $$;
+
+-- raise_until refuses writes until a time. What arrives after it does nothing.
+CREATE OR REPLACE FUNCTION godwit.raise_until(deadline bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+	PERFORM FROM godwit.fence FOR UPDATE;
+	IF godwit.stands() THEN
+		RAISE EXCEPTION USING ERRCODE = 'GW002', MESSAGE = 'godwit: this side is fenced already';
+	END IF;
+	PERFORM godwit.in_time(deadline);
+	PERFORM setval('godwit.until', deadline);
+	UPDATE godwit.fence SET raised = true;
+END $$;
+
+-- in_time fails when a time has passed.
+CREATE OR REPLACE FUNCTION godwit.in_time(deadline bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+	IF godwit.now() >= deadline THEN
+		RAISE EXCEPTION USING ERRCODE = 'GW001', MESSAGE = 'godwit: the time for this is over';
+	END IF;
+END $$;
+
+-- decide makes the fence that was raised until deadline one for good, if it stands: true from then on, however often
+-- it is asked. First it is made one for good, then the clock is read: who was refused before stays refused.
+CREATE OR REPLACE FUNCTION godwit.decide(deadline bigint) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+	never  CONSTANT bigint := 9223372036854775807;
+	stands bigint;
+BEGIN
+	PERFORM FROM godwit.fence WHERE raised FOR UPDATE;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	SELECT last_value INTO stands FROM godwit.until;
+	IF stands <> deadline THEN
+		RETURN stands = never;
+	END IF;
+	PERFORM setval('godwit.until', never);
+	IF godwit.now() < deadline THEN
+		RETURN true;
+	END IF;
+	PERFORM setval('godwit.until', deadline);
+	RETURN false;
+END $$;
+
+-- close_fence makes new sessions read-only.
+CREATE OR REPLACE FUNCTION godwit.close_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+	UPDATE godwit.fence SET closed = true, closed_at = clock_timestamp(), prior_read_only = (
+		SELECT split_part(c, '=', 2) FROM pg_db_role_setting s, unnest(s.setconfig) c
+		WHERE s.setrole = 0 AND c LIKE 'default_transaction_read_only=%'
+		  AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
+	WHERE NOT closed;
+	IF FOUND THEN
 		EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
 	END IF;
-	IF NOT f.raised THEN
-		UPDATE godwit.fence SET raised = true;
-	END IF;
 END $$;
 
--- lower_fence restores what there was before.
-CREATE OR REPLACE FUNCTION godwit.lower_fence() RETURNS void LANGUAGE plpgsql AS $$
+-- thaw restores what there was before close_fence. Writes are refused as before.
+CREATE OR REPLACE FUNCTION godwit.thaw() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
 	f godwit.fence;
 BEGIN
 	SELECT * INTO STRICT f FROM godwit.fence FOR UPDATE;
-	IF f.closed THEN
-		IF f.prior_limit <> (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) THEN
-			EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT %s', current_database(), f.prior_limit);
-		END IF;
-		IF f.prior_read_only IS NULL THEN
-			EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database());
-		ELSE
-			EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = %L', current_database(), f.prior_read_only);
-		END IF;
+	IF NOT f.closed THEN
+		UPDATE godwit.fence SET closed_at = NULL WHERE closed_at IS NOT NULL;
+		RETURN;
 	END IF;
-	IF f.raised OR f.closed THEN
-		UPDATE godwit.fence SET raised = false, closed = false, prior_limit = NULL, prior_read_only = NULL;
+	IF f.prior_limit <> (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) THEN
+		EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT %s', current_database(), f.prior_limit);
 	END IF;
+	IF f.prior_read_only IS NULL THEN
+		EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database());
+	ELSE
+		EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = %L', current_database(), f.prior_read_only);
+	END IF;
+	UPDATE godwit.fence SET closed = false, prior_limit = NULL, prior_read_only = NULL;
+END $$;
+
+-- lower_fence lets everybody write, and restores what there was before.
+CREATE OR REPLACE FUNCTION godwit.lower_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+	PERFORM godwit.thaw();
+	UPDATE godwit.fence SET raised = false WHERE raised;
+END $$;
+
+-- await_replay waits until a subscription of this side has replayed beyond a position.
+CREATE OR REPLACE FUNCTION godwit.await_replay(origin text, marker pg_lsn, deadline bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+	LOOP
+		PERFORM godwit.in_time(deadline);
+		EXIT WHEN pg_replication_origin_progress(origin, false) > marker;
+		PERFORM pg_sleep(0.0005);
+	END LOOP;
 END $$;
 
 DO $$

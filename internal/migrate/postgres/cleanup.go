@@ -48,7 +48,7 @@ func (b *Writer) giveBack(ctx context.Context, targetFenced bool) error {
 // wipeTarget empties the target and strips it.
 func (b *Writer) wipeTarget(ctx context.Context) error {
 	// While it is wiped, nobody may see half of it as the truth: the fence goes last.
-	if err := b.wipe(ctx); err != nil {
+	if err := b.wipe(ctx, false); err != nil {
 		return err
 	}
 	return b.strip(ctx, Target)

@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,7 +15,10 @@ import (
 // transaction, and notes that it did: a second call does nothing. They are made
 // by a role of a moment, so that exactly what it owns can be given to the owner.
 func (b *Writer) copyDefinitions(ctx context.Context) error {
-	done, err := b.write(ctx, Target, "SELECT value FROM godwit.state WHERE key = 'copied'")
+	if err := b.wipe(ctx, true); err != nil {
+		return err
+	}
+	done, err := b.write(ctx, Target, stateOf(keyCopied))
 	if err != nil || done[0] != "" {
 		return err
 	}
@@ -93,7 +95,7 @@ func (b *Writer) restore(ctx context.Context, dump string) error {
 		}
 	}
 	all := append([]string{"BEGIN", "SET LOCAL client_min_messages = error"}, statements...)
-	if _, err := b.write(ctx, Target, append(all, noteState("copied", "now()::text"), "COMMIT")...); err != nil {
+	if _, err := b.write(ctx, Target, append(all, noteState(keyCopied, "now()::text"), "COMMIT")...); err != nil {
 		return fmt.Errorf("making the definitions: %w", err)
 	}
 	return nil
@@ -173,33 +175,4 @@ func withoutExtensions(dump string, schemas []string) string {
 		}
 	}
 	return kept.String()
-}
-
-// wipe drops from the target what restore made there.
-func (b *Writer) wipe(ctx context.Context) error {
-	conn, err := b.writer(ctx, Target)
-	if err != nil {
-		return err
-	}
-	values, err := batch(ctx, conn, "SELECT to_regclass('godwit.state')")
-	if err != nil || values[0] == "" {
-		return b.about(Target, err)
-	}
-	values, err = batch(ctx, conn, "SELECT value FROM godwit.state WHERE key = 'copied'")
-	if err != nil || values[0] == "" {
-		return b.about(Target, err)
-	}
-	if fenced, err := b.fenced(ctx, Target); err != nil || !fenced {
-		return errors.Join(err, b.about(Target, fmt.Errorf("%w: it accepts writes, and is not emptied", ErrState)))
-	}
-	drops, err := column(ctx, conn, `SELECT format('DROP EXTENSION IF EXISTS %I CASCADE', extname) FROM pg_extension WHERE extname <> 'plpgsql'
-		UNION ALL SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace
-		WHERE nspname NOT IN ('information_schema', 'godwit') AND nspname NOT LIKE 'pg\_%'`)
-	if err != nil {
-		return b.about(Target, err)
-	}
-	statements := append([]string{"BEGIN", "SET LOCAL client_min_messages = error"}, drops...)
-	_, err = b.write(ctx, Target, append(statements, "CREATE SCHEMA public AUTHORIZATION pg_database_owner",
-		"GRANT USAGE ON SCHEMA public TO PUBLIC", "DELETE FROM godwit.state WHERE key = 'copied'", "COMMIT")...)
-	return err
 }

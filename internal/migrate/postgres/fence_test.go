@@ -28,6 +28,37 @@ func synced(t *testing.T, rows int) (source, target *migratetest.Server, b *post
 	return source, target, b
 }
 
+// prepared is a Writer that may fence side.
+func prepared(t *testing.T, b *postgres.Writer, side string) {
+	t.Helper()
+	if err := b.Prepare(t.Context(), side); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fence raises the fence of a side that was prepared, for as long as a test may take.
+func fence(t *testing.T, b *postgres.Writer, side string) (postgres.Position, time.Time, error) {
+	t.Helper()
+	end := time.Now().Add(time.Minute)
+	p, err := b.Fence(t.Context(), side, end)
+	return p, end, err
+}
+
+// decided raises the fence of side for good.
+func decided(t *testing.T, b *postgres.Writer, side string) (postgres.Position, []postgres.Sequence) {
+	t.Helper()
+	prepared(t, b, side)
+	p, end, err := fence(t, b, side)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sequences, err := b.Decide(t.Context(), side, end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, sequences
+}
+
 // writer hammers one side in one way and keeps what was acknowledged.
 type writer struct {
 	name, url string
@@ -89,13 +120,7 @@ func TestFenceHoldsAgainstEveryRole(t *testing.T) {
 	for round := range 5 {
 		from := acks.Load()
 		migratetest.Eventually(t, "writes are acknowledged", func() bool { return acks.Load() > from+50 })
-		if err := b.Prepare(t.Context(), postgres.Source); err != nil {
-			t.Fatal(err)
-		}
-		p, err := b.Fence(t.Context(), postgres.Source)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p, _ := decided(t, b, postgres.Source)
 		if err := b.CaughtUp(t.Context(), postgres.Source, p); err != nil {
 			t.Fatal(err)
 		}
@@ -136,13 +161,7 @@ func TestFenceHoldsAgainstEveryRole(t *testing.T) {
 func TestProofFindsViolation(t *testing.T) {
 	t.Parallel()
 	source, _, b := synced(t, 10)
-	if err := b.Prepare(t.Context(), postgres.Source); err != nil {
-		t.Fatal(err)
-	}
-	p, err := b.Fence(t.Context(), postgres.Source)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, _ := decided(t, b, postgres.Source)
 	saboteur := `ALTER TABLE register DISABLE TRIGGER godwit_guard; SET default_transaction_read_only = off;`
 	if err := migratetest.Try(t.Context(), source.Admin, saboteur); err == nil {
 		t.Error("definitions could be changed behind the fence")
@@ -172,13 +191,14 @@ func TestFenceRestoresWhatWasThere(t *testing.T) {
 	} {
 		migratetest.Exec(t, source.Admin, prior...)
 		before := migratetest.Text(t, source.Admin, settings)
+		decided(t, b, postgres.Source)
 		for range 2 { // twice: what was there before is what was there first
-			if _, err := b.Fence(t.Context(), postgres.Source); err != nil {
+			if err := b.Evict(t.Context(), postgres.Source); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := migratetest.Try(t.Context(), source.App, "SELECT 1"); err == nil || !strings.Contains(err.Error(), "too many connections") {
-			t.Errorf("the owner can connect behind the fence: %v", err)
+		if got := migratetest.Text(t, source.App, "SELECT current_setting('default_transaction_read_only')"); got != "on" {
+			t.Errorf("the owner connects behind the fence, and read-only is %s", got)
 		}
 		if got := migratetest.Text(t, source.Admin, `SELECT count(*) FROM "order"`); got != "10" {
 			t.Errorf("a superuser reads %s behind the fence", got)
@@ -197,16 +217,102 @@ func TestFenceRestoresWhatWasThere(t *testing.T) {
 func TestFenceRefusesPreparedTransaction(t *testing.T) {
 	t.Parallel()
 	source, _, b := synced(t, 10)
+	prepared(t, b, postgres.Source)
 	migratetest.Exec(t, source.Admin, `BEGIN; INSERT INTO "order" (key) VALUES ('prepared'); PREPARE TRANSACTION 'two-phase'`)
-	if _, err := b.Fence(t.Context(), postgres.Source); !errors.Is(err, postgres.ErrPrepared) || !strings.Contains(err.Error(), "two-phase") {
+	if _, _, err := fence(t, b, postgres.Source); !errors.Is(err, postgres.ErrPrepared) || !strings.Contains(err.Error(), "two-phase") {
 		t.Errorf("fence with a prepared transaction: %v", err)
 	}
 	if err := b.Unfence(t.Context(), postgres.Source); err != nil {
 		t.Fatal(err)
 	}
+	if err := b.Prepare(t.Context(), postgres.Source); !errors.Is(err, postgres.ErrPrepared) {
+		t.Errorf("prepare with a prepared transaction: %v", err)
+	}
 	migratetest.Exec(t, source.Admin, `COMMIT PREPARED 'two-phase'`)
-	if _, err := b.Fence(t.Context(), postgres.Source); err != nil {
+	decided(t, b, postgres.Source)
+}
+
+// A fence that nobody decided on ends by itself, for every kind of session, also
+// one whose snapshot is from before; what comes behind its end does nothing.
+func TestFenceEndsByItself(t *testing.T) {
+	t.Parallel()
+	source, _, b := synced(t, 10)
+	prepared(t, b, postgres.Source)
+	end := time.Now().Add(2 * time.Second)
+	if _, err := b.Fence(t.Context(), postgres.Source, end); err != nil {
+		t.Fatal(err)
+	}
+	old := connect(t, source.App)
+	if _, err := old.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM register"); err != nil {
+		t.Fatal(err)
+	}
+	write := `INSERT INTO "order" (key) VALUES ('x') ON CONFLICT DO NOTHING`
+	if err := migratetest.Try(t.Context(), source.App, write); err == nil && time.Now().Before(end) {
+		t.Error("written while the fence stood")
+	}
+	migratetest.Eventually(t, "the fence has ended", func() bool { return migratetest.Try(t.Context(), source.App, write) == nil })
+	if _, err := old.Exec(t.Context(), `UPDATE register SET last = last WHERE id = 1`); err != nil {
+		t.Errorf("a transaction with an older snapshot: %v", err)
+	}
+	if _, err := old.Exec(t.Context(), "COMMIT"); err != nil { // no slot could start before
 		t.Error(err)
+	}
+	migratetest.Exec(t, source.App, "CREATE TABLE after (id int PRIMARY KEY)", "DROP TABLE after")
+	busy := connect(t, source.App)
+	if _, err := busy.Exec(t.Context(), "BEGIN; "+write); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Decide(t.Context(), postgres.Source, end); !errors.Is(err, postgres.ErrLate) {
+		t.Errorf("decided behind the end: %v", err)
+	}
+	if _, err := b.Fence(t.Context(), postgres.Source, end); !errors.Is(err, postgres.ErrLate) {
+		t.Errorf("fenced behind the end: %v", err)
+	}
+	if _, err := busy.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Errorf("a fence that came too late ended a session: %v", err)
+	}
+	if s, err := b.Status(t.Context()); err != nil || s.Truth != postgres.Source {
+		t.Errorf("status %+v, %v", s, err)
+	}
+	decided(t, b, postgres.Source) // and again
+}
+
+// What was decided stays, also for a transaction whose snapshot is from when the
+// fence was one for a time.
+func TestDecidedFenceStays(t *testing.T) {
+	t.Parallel()
+	source, _, b := synced(t, 10)
+	prepared(t, b, postgres.Source)
+	var end time.Time
+	var old *pgx.Conn
+	for long := 2 * time.Second; ; long *= 2 { // a slow machine needs more
+		end = time.Now().Add(long)
+		_, err := b.Fence(t.Context(), postgres.Source, end)
+		if err == nil {
+			old = connect(t, source.App)
+			if _, err := old.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM register"); err != nil {
+				t.Fatal(err)
+			}
+			_, err = b.Decide(t.Context(), postgres.Source, end)
+		}
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, postgres.ErrLate) || long > time.Minute {
+			t.Fatal(err)
+		}
+	}
+	migratetest.Eventually(t, "the fence would have ended", func() bool {
+		return migratetest.Text(t, source.Admin, "SELECT clock_timestamp() > to_timestamp("+fmt.Sprint(end.Unix()+1)+")") == "true"
+	})
+	if _, err := b.Decide(t.Context(), postgres.Source, end); err != nil {
+		t.Errorf("asked once more: %v", err)
+	}
+	if _, err := old.Exec(t.Context(), `UPDATE register SET last = 1`); err == nil {
+		t.Error("a transaction with an older snapshot writes behind the decision")
+	}
+	if err := migratetest.Try(t.Context(), source.App, `UPDATE register SET last = 1`); err == nil {
+		t.Error("written behind the decision")
 	}
 }
 
@@ -232,19 +338,16 @@ func TestTakeOverEndsEarlierEngine(t *testing.T) {
 func TestSessionsOpenedBehindAFenceEndWithIt(t *testing.T) {
 	t.Parallel()
 	source, _, b := synced(t, 1)
-	before := connect(t, source.Admin)
-	if _, err := b.Fence(t.Context(), postgres.Source); err != nil {
+	decided(t, b, postgres.Source)
+	if err := b.Evict(t.Context(), postgres.Source); err != nil {
 		t.Fatal(err)
 	}
-	behind := connect(t, source.Admin)
+	behind := connect(t, source.App)
 	if err := b.Unfence(t.Context(), postgres.Source); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := behind.Exec(t.Context(), "SELECT 1"); err == nil {
 		t.Error("a session that was opened behind the fence, read-only, goes on")
-	}
-	if _, err := before.Exec(t.Context(), `DELETE FROM "order" WHERE false`); err != nil {
-		t.Errorf("a session from before the fence: %v", err)
 	}
 	if _, err := connect(t, source.Admin).Exec(t.Context(), `DELETE FROM "order" WHERE false`); err != nil {
 		t.Errorf("a session from after the fence: %v", err)

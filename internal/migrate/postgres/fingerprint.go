@@ -78,15 +78,6 @@ func (b *Reader) stamp(ctx context.Context, side string) (string, error) {
 	return values[0], nil
 }
 
-// StillUnchanged is Unchanged, in less time when nothing changed since Prepare.
-func (b *Writer) StillUnchanged(ctx context.Context, side string) error {
-	now, err := b.stamp(ctx, side)
-	if err != nil || now == b.prepared {
-		return err
-	}
-	return b.Unchanged(ctx, side)
-}
-
 // fingerprint returns every definition on side with its sum.
 func (b *Reader) fingerprint(ctx context.Context, side string) (map[string]string, error) {
 	conn, err := b.watcher(ctx, side)

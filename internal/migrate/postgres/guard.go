@@ -2,18 +2,27 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
-	"errors"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 //go:embed apparatus.sql
 var apparatus string
+
+// apparatusSum says which apparatus a side has.
+var apparatusSum = func() string {
+	sum := sha256.Sum256([]byte(apparatus))
+	return hex.EncodeToString(sum[:8])
+}()
+
+// keyApparatus of godwit.state is for apparatusSum.
+const keyApparatus = "apparatus"
 
 // guardTrigger is the name of the trigger on every table that moves.
 const guardTrigger = "godwit_guard"
@@ -43,8 +52,25 @@ func column(ctx context.Context, conn *pgx.Conn, query string, args ...any) ([]s
 
 // equip makes schema godwit on side, and notes whose it is.
 func (b *Writer) equip(ctx context.Context, side string) error {
-	_, err := b.write(ctx, side, append(append([]string{"BEGIN", "SET LOCAL client_min_messages = warning", strings.TrimSpace(apparatus) + "\n"}, b.signature()...), "COMMIT")...)
+	_, err := b.write(ctx, side, append(append([]string{"BEGIN", "SET LOCAL client_min_messages = warning", strings.TrimSpace(apparatus) + "\n"}, b.signature()...), noteState(keyApparatus, literal(apparatusSum)), "COMMIT")...)
 	return err
+}
+
+// refresh makes schema godwit what this godwit needs, where an earlier one made it.
+func (b *Writer) refresh(ctx context.Context) error {
+	for _, side := range []string{Source, Target} {
+		values, err := b.write(ctx, side, stateOf(keyApparatus))
+		if err != nil {
+			return err
+		}
+		if values[0] == apparatusSum {
+			continue
+		}
+		if err := b.equip(ctx, side); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // guard puts the guard on every table of side that has none.
@@ -59,13 +85,16 @@ func (b *Writer) guard(ctx context.Context, side string) error {
 	if err != nil {
 		return b.about(side, err)
 	}
-	for _, table := range bare {
-		err := b.patiently(ctx, side,
-			fmt.Sprintf("CREATE TRIGGER %s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION godwit.guard()", guardTrigger, table),
-			fmt.Sprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table, guardTrigger))
-		if err != nil {
-			return fmt.Errorf("guarding table %s: %w", table, err)
-		}
+	err = b.onTables(ctx, side, bare, func(table string) []string {
+		return []string{"DO " + literal(fmt.Sprintf(`BEGIN
+	IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %s::regclass AND tgname = '%s') THEN
+		CREATE TRIGGER %[2]s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %[3]s FOR EACH STATEMENT EXECUTE FUNCTION godwit.guard();
+		ALTER TABLE %[3]s ENABLE ALWAYS TRIGGER %[2]s;
+	END IF;
+END`, literal(table), guardTrigger, table))}
+	})
+	if err != nil {
+		return fmt.Errorf("guarding tables: %w", err)
 	}
 	return nil
 }
@@ -80,32 +109,12 @@ func (b *Writer) unguard(ctx context.Context, side string) error {
 	if err != nil {
 		return b.about(side, err)
 	}
-	for _, table := range tables {
-		if err := b.patiently(ctx, side, fmt.Sprintf("DROP TRIGGER IF EXISTS %s ON %s", guardTrigger, table)); err != nil {
-			return fmt.Errorf("taking the guard from table %s: %w", table, err)
-		}
+	err = b.onTables(ctx, side, tables, func(table string) []string {
+		return []string{fmt.Sprintf("DROP TRIGGER IF EXISTS %s ON %s", guardTrigger, table)}
+	})
+	if err != nil {
+		return fmt.Errorf("taking guards from tables: %w", err)
 	}
 	_, err = b.write(ctx, side, "DROP EVENT TRIGGER IF EXISTS "+guardTrigger)
-	return err
-}
-
-// patiently runs statements that lock a table in one transaction, giving way
-// to whoever uses the table and trying again.
-func (b *Writer) patiently(ctx context.Context, side string, statements ...string) error {
-	all := append([]string{"BEGIN", fmt.Sprintf("SET LOCAL lock_timeout = '%dms'", lockPatience.Milliseconds()), "SET LOCAL client_min_messages = warning"},
-		append(statements, "COMMIT")...)
-	var last error
-	err := until(ctx, lockPatience/2, func() (bool, error) {
-		_, err := b.write(ctx, side, all...)
-		var pgErr *pgconn.PgError
-		if errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01") {
-			last = err
-			return false, nil
-		}
-		return true, err
-	})
-	if err != nil && last != nil {
-		return fmt.Errorf("%w; a long transaction uses it: %w", err, last)
-	}
 	return err
 }

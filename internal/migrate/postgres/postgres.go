@@ -43,6 +43,8 @@ var (
 	ErrDiskFull = errors.New("disk is full")
 	// ErrUnreachable: a server does not answer.
 	ErrUnreachable = errors.New("server does not answer")
+	// ErrLate: the time that a fence was raised for is over.
+	ErrLate = errors.New("too late")
 	// ErrTruthMoved: the target holds the truth already.
 	ErrTruthMoved = errors.New("target holds the truth")
 )

@@ -10,24 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// publish makes the publication of side: an explicit list of tables.
-func (b *Writer) publish(ctx context.Context, side string) error {
-	conn, err := b.writer(ctx, side)
-	if err != nil {
-		return err
-	}
-	tables, err := column(ctx, conn, listTables)
-	if err != nil {
-		return b.about(side, err)
-	}
-	exists, err := column(ctx, conn, "SELECT pubname FROM pg_publication WHERE pubname = $1", b.publication())
-	if err != nil || len(exists) > 0 {
-		return b.about(side, err)
-	}
-	return b.patiently(ctx, side, "CREATE PUBLICATION "+ident(b.publication())+" FOR TABLE "+
-		strings.Join(append(tables, "godwit.marker"), ", "))
-}
-
 // ensureSlot makes a logical slot on side where there is none.
 func (b *Writer) ensureSlot(ctx context.Context, side, slot string) error {
 	_, err := b.write(ctx, side, fmt.Sprintf(`SELECT pg_create_logical_replication_slot(%s, 'pgoutput')
@@ -129,11 +111,11 @@ func (b *Writer) CaughtUp(ctx context.Context, from string, p Position) error {
 // as a client would.
 func (b *Writer) roundTrip(ctx context.Context, from string) (time.Duration, error) {
 	begun := time.Now()
-	var p Position
-	if err := b.mark(ctx, from, &p); err != nil {
+	p, err := b.mark(ctx, from)
+	if err != nil {
 		return 0, err
 	}
-	err := b.CaughtUp(ctx, from, p)
+	err = b.CaughtUp(ctx, from, p)
 	return time.Since(begun), err
 }
 
@@ -142,10 +124,17 @@ const smallLag = 250 * time.Millisecond
 
 // Prepare does everything that can be done before the hold, so that little is
 // left for the write pause: sessions are opened, the streams are warm, slots
-// start here. It changes nothing that a client notices; Unprepare takes it back.
+// start here, clocks are read. It changes nothing that a client notices but that
+// sessions which became read-only on the other side end; Unprepare takes it back.
 func (b *Writer) Prepare(ctx context.Context, from string) error {
 	to := other(from)
 	if err := b.ready(ctx, from); err != nil {
+		return err
+	}
+	if err := b.refresh(ctx); err != nil {
+		return err
+	}
+	if err := b.Thaw(ctx, to); err != nil {
 		return err
 	}
 	var err error
@@ -155,7 +144,7 @@ func (b *Writer) Prepare(ctx context.Context, from string) error {
 	if err := b.Unchanged(ctx, from); err != nil {
 		return err
 	}
-	if b.carry, err = b.carryQuery(ctx, from); err != nil {
+	if b.carry, err = b.carryQueries(ctx, from); err != nil {
 		return err
 	}
 	slots, sctx := errgroup.WithContext(ctx)
@@ -167,10 +156,11 @@ func (b *Writer) Prepare(ctx context.Context, from string) error {
 	if err := b.warm(ctx, from); err != nil {
 		return err
 	}
-	return until(ctx, poll, func() (bool, error) {
+	err = until(ctx, poll, func() (bool, error) {
 		lag, err := b.roundTrip(ctx, from)
 		return lag < smallLag, err
 	})
+	return errors.Join(err, b.readClock(ctx, from), b.readClock(ctx, to))
 }
 
 // blameOldest adds to an error of waiting which transaction on side has been
@@ -198,13 +188,11 @@ func (b *Reader) blameOldest(ctx context.Context, side string, err error) error 
 // warm does once, without effect, what the write pause does: the first time a
 // session does something takes it several times as long.
 func (b *Writer) warm(ctx context.Context, from string) error {
-	if _, err := b.write(ctx, from, "BEGIN", "SELECT godwit.raise_fence(true)", "ROLLBACK", b.end(from, busy+" AND false")); err != nil {
+	if _, err := b.write(ctx, from, append([]string{"BEGIN", "SELECT godwit.stands()", b.end(from, busy+" AND false"), "SELECT godwit.decide(0)", largeObjects,
+		"ROLLBACK"}, b.carry...)...); err != nil {
 		return err
 	}
-	if _, err := b.write(ctx, other(from), "BEGIN", "SELECT godwit.lower_fence()", "ROLLBACK"); err != nil {
-		return err
-	}
-	_, err := b.Sequences(ctx, from)
+	_, err := b.write(ctx, other(from), "BEGIN", "SELECT godwit.lower_fence()", "ROLLBACK")
 	return err
 }
 
@@ -239,9 +227,12 @@ func (b *Writer) ready(ctx context.Context, from string) error {
 	return b.enable(ctx, to)
 }
 
-// Unprepare drops the slots that Prepare made: they would keep the log for ever.
+// Unprepare takes back what Prepare and an undone switch left: from's fence, if
+// it only ended by itself, a stream that was stopped, and the slots: they would
+// keep the log for ever.
 func (b *Writer) Unprepare(ctx context.Context, from string) error {
-	return errors.Join(b.dropSlot(ctx, from, b.proof(from)), b.dropSlot(ctx, other(from), b.outgoing(other(from))))
+	return errors.Join(b.Unfence(ctx, from), b.enable(ctx, other(from)),
+		b.dropSlot(ctx, from, b.proof(from)), b.dropSlot(ctx, other(from), b.outgoing(other(from))))
 }
 
 func (b *Writer) enable(ctx context.Context, side string) error {
@@ -249,17 +240,20 @@ func (b *Writer) enable(ctx context.Context, side string) error {
 	return err
 }
 
-// Turn ends the stream from→to on to, carries the sequences, and notes where
-// the log of to stands: the way back starts there. It does not wait for the
-// disk; Open does. Nothing happens when to is open already.
-func (b *Writer) Turn(ctx context.Context, from string, seqs []Sequence) error {
-	do := "ALTER SUBSCRIPTION " + ident(b.subscription()) + " DISABLE;\n"
-	if len(seqs) > 0 {
-		do += setSequences(seqs) + ";\n"
+// CatchUp waits until the side opposite of from has replayed everything up to
+// the marker, ends the stream to it, and notes where its log stands: the way back
+// starts there. All is one round trip, and nothing is done behind end. It does not
+// wait for the disk; Open does. Nothing happens when that side is open already.
+func (b *Writer) CatchUp(ctx context.Context, from string, p Position, end time.Time) error {
+	to := other(from)
+	turn := "BEGIN IF godwit.stands() THEN ALTER SUBSCRIPTION " + ident(b.subscription()) + " DISABLE;\n" +
+		noteState("turn", "pg_current_wal_insert_lsn()") + ";\nEND IF; END"
+	_, err := b.write(ctx, to, "BEGIN", fmt.Sprintf("SELECT godwit.await_replay(%s, %s, %d)", b.origin(), literal(p.Marker), b.deadline(to, end)), "COMMIT",
+		"BEGIN", "SET LOCAL synchronous_commit = off", "DO "+literal(turn), "COMMIT")
+	if err != nil {
+		return fmt.Errorf("waiting for the %s to replay %s: %w", to, p.Marker, err)
 	}
-	do = "BEGIN IF (SELECT raised FROM godwit.fence) THEN\n" + do + noteState("turn", "pg_current_wal_insert_lsn()") + ";\nEND IF; END"
-	_, err := b.write(ctx, other(from), "BEGIN", "SET LOCAL synchronous_commit = off", "DO "+literal(do), "COMMIT")
-	return err
+	return nil
 }
 
 // streams says whether the subscription on side is enabled.
@@ -269,11 +263,12 @@ func (b *Reader) streams(ctx context.Context, side string) (bool, error) {
 	return err == nil && values[0] == "t", err
 }
 
-// Unturn starts the stream from→to again.
-func (b *Writer) Unturn(ctx context.Context, from string) error { return b.enable(ctx, other(from)) }
-
-// Open lets clients write on to. From here on it holds the truth.
-func (b *Writer) Open(ctx context.Context, to string) error { return b.Unfence(ctx, to) }
+// Open carries the sequences and lets clients write on to. From here on it holds
+// the truth. Called again once it is open it does nothing.
+func (b *Writer) Open(ctx context.Context, to string, seqs []Sequence) error {
+	_, err := b.write(ctx, to, append(setSequences(seqs), "SELECT godwit.lower_fence()")...)
+	return err
+}
 
 // Reverse starts the stream to→from, from where to stood when it was turned,
 // once the one from→to has ended; what is no longer needed on from is dropped.

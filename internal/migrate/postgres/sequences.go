@@ -2,16 +2,18 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // Sequence is where a sequence stands.
 type Sequence struct {
-	Name   string // quoted, with its schema
-	Last   int64
-	Called bool // Last was given out; otherwise it is the next one
-	Falls  bool // it counts downwards
+	Name   string `json:"name"` // quoted, with its schema
+	Last   int64  `json:"last"`
+	Called bool   `json:"called"` // Last was given out; otherwise it is the next one
+	Falls  bool   `json:"falls"`  // it counts downwards
 }
 
 // listSequences gives, for each sequence, the query that reads it.
@@ -19,52 +21,63 @@ const listSequences = `SELECT format('SELECT %L, last_value, is_called, %L::bool
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence q ON q.seqrelid = c.oid
 	WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND ` + mine + ` ORDER BY 1`
 
-// carryQuery makes the query that reads all sequences of side at once, "" when
-// there are none. It is made before the write pause.
-func (b *Writer) carryQuery(ctx context.Context, side string) (string, error) {
-	conn, err := b.writer(ctx, side)
-	if err != nil {
-		return "", err
-	}
-	parts, err := column(ctx, conn, listSequences)
-	return strings.Join(parts, " UNION ALL "), b.about(side, err)
-}
+// largeObjects counts them; no replication carries them.
+const largeObjects = "SELECT count(*) FROM pg_largeobject_metadata"
 
-// Sequences reads where all sequences of side stand, in one round trip when
-// Prepare ran before.
-func (b *Writer) Sequences(ctx context.Context, side string) ([]Sequence, error) {
-	query := b.carry
-	if query == "" {
-		var err error
-		if query, err = b.carryQuery(ctx, side); err != nil || query == "" {
-			return nil, err
-		}
-	}
+// carryQueries make the statements that read all sequences of side, in one round
+// trip. They are made before the write pause.
+func (b *Writer) carryQueries(ctx context.Context, side string) ([]string, error) {
 	conn, err := b.writer(ctx, side)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := conn.Query(ctx, query)
-	if err != nil {
-		return nil, b.about(side, err)
+	parts, err := column(ctx, conn, listSequences)
+	var queries []string
+	for some := range slices.Chunk(parts, portion) {
+		queries = append(queries, "BEGIN", "SELECT json_agg(s) FROM ("+strings.Join(some, " UNION ALL ")+") s (name, last, called, falls)", "COMMIT")
 	}
-	defer rows.Close()
-	var all []Sequence
-	for rows.Next() {
-		var s Sequence
-		if err := rows.Scan(&s.Name, &s.Last, &s.Called, &s.Falls); err != nil {
-			return nil, b.about(side, err)
-		}
-		all = append(all, s)
-	}
-	return all, b.about(side, rows.Err())
+	return queries, b.about(side, err)
 }
 
-// setSequences is one statement, of a DO block, that sets them all.
-func setSequences(all []Sequence) string {
-	calls := make([]string, len(all))
-	for i, s := range all {
-		calls[i] = fmt.Sprintf("(%s::regclass, %d::bigint, %t)", literal(s.Name), s.Last, s.Called)
+// Sequences reads where all sequences of side stand.
+func (b *Writer) Sequences(ctx context.Context, side string) ([]Sequence, error) {
+	queries, err := b.carryQueries(ctx, side)
+	if err != nil || len(queries) == 0 {
+		return nil, err
 	}
-	return "PERFORM setval(s, last, called) FROM (VALUES " + strings.Join(calls, ", ") + ") v (s, last, called)"
+	values, err := b.write(ctx, side, queries...)
+	if err != nil {
+		return nil, err
+	}
+	return parseSequences(values)
+}
+
+// parseSequences reads what carryQueries answered.
+func parseSequences(values []string) ([]Sequence, error) {
+	var all []Sequence
+	for _, text := range values {
+		if text == "" { // of BEGIN and COMMIT
+			continue
+		}
+		var some []Sequence
+		if err := json.Unmarshal([]byte(text), &some); err != nil {
+			return nil, fmt.Errorf("sequences: %w", err)
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// setSequences are statements that set them all, while the side is fenced.
+func setSequences(all []Sequence) []string {
+	var statements []string
+	for some := range slices.Chunk(all, portion) {
+		calls := make([]string, len(some))
+		for i, s := range some {
+			calls[i] = fmt.Sprintf("(%s::regclass, %d::bigint, %t)", literal(s.Name), s.Last, s.Called)
+		}
+		statements = append(statements, "BEGIN", "SET LOCAL synchronous_commit = off", "SELECT count(setval(s, last, called)) FROM (VALUES "+strings.Join(calls, ", ")+
+			") v (s, last, called) WHERE (SELECT godwit.stands())", "COMMIT")
+	}
+	return statements
 }

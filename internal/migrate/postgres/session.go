@@ -75,6 +75,10 @@ func explain(side string, err error) error {
 	switch {
 	case errors.As(err, &pgErr) && pgErr.Code == "53100":
 		return fmt.Errorf("%w: %w; make room on the disk of the %s, then run the command again", ErrDiskFull, err, side)
+	case errors.As(err, &pgErr) && pgErr.Code == "GW001":
+		return fmt.Errorf("%w: %w", ErrLate, err)
+	case errors.As(err, &pgErr) && pgErr.Code == "GW002":
+		return fmt.Errorf("%w: %w", ErrState, err)
 	case errors.As(err, &pgErr) && strings.HasPrefix(pgErr.Code, "57P"): // shutdowns
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	case pgErr == nil && broken(err):

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"godwit/internal/migrate/migratetest"
 	"godwit/internal/migrate/postgres"
@@ -75,7 +76,11 @@ func TestDefinitionsThatChangeAreNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		migratetest.Exec(t, source.App, change.do)
-		for name, look := range map[string]error{"unchanged": b.Unchanged(t.Context(), postgres.Source), "still": b.StillUnchanged(t.Context(), postgres.Source)} {
+		_, _, behind := fence(t, b, postgres.Source) // in one round trip
+		if err := b.Unfence(t.Context(), postgres.Source); err != nil {
+			t.Fatal(err)
+		}
+		for name, look := range map[string]error{"unchanged": b.Unchanged(t.Context(), postgres.Source), "fence": behind} {
 			if !errors.Is(look, postgres.ErrChanged) || !strings.Contains(look.Error(), change.want) {
 				t.Errorf("%s after %s: %v", name, change.do, look)
 			}
@@ -100,12 +105,7 @@ const left = `SELECT (SELECT count(*) FROM pg_namespace WHERE nspname = 'godwit'
 func TestAbortLeavesNothing(t *testing.T) {
 	t.Parallel()
 	source, target, b := synced(t, 10)
-	if err := b.Prepare(t.Context(), postgres.Source); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Fence(t.Context(), postgres.Source); err != nil { // both are fenced now
-		t.Fatal(err)
-	}
+	decided(t, b, postgres.Source) // both are fenced now
 	for range 2 {
 		if err := b.Abort(t.Context()); err != nil {
 			t.Fatal(err)
@@ -131,22 +131,11 @@ func TestAbortLeavesNothing(t *testing.T) {
 // turn does by hand what migrate.Switch does.
 func turn(t *testing.T, b *postgres.Writer, from string) {
 	t.Helper()
-	if err := b.Prepare(t.Context(), from); err != nil {
-		t.Fatal(err)
-	}
-	p, err := b.Fence(t.Context(), from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sequences, err := b.Sequences(t.Context(), from)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, sequences := decided(t, b, from)
 	to := map[string]string{postgres.Source: postgres.Target, postgres.Target: postgres.Source}[from]
 	for i, step := range []func() error{
-		func() error { return b.CaughtUp(t.Context(), from, p) },
-		func() error { return b.Turn(t.Context(), from, sequences) },
-		func() error { return b.Open(t.Context(), to) },
+		func() error { return b.CatchUp(t.Context(), from, p, time.Now().Add(time.Minute)) },
+		func() error { return b.Open(t.Context(), to, sequences) },
 		func() error { return b.Reverse(t.Context(), from) },
 		func() error { return b.Reverse(t.Context(), from) }, // again: nothing
 	} {

@@ -25,14 +25,15 @@ type Writer struct {
 	writers    map[string]*pgx.Conn // by side; each holds the lock
 	mine       map[string]session   // by side: the last one that did
 	over       error                // why this Writer writes nothing any more
-	carry      string               // query that reads all sequences, made by Prepare
+	clocks     map[string]clock     // by side, read by Prepare
+	carry      []string             // queries that read all sequences, made by Prepare
 	prepared   string               // stamp of the definitions when Prepare looked at them
 }
 
 // NewWriter makes a Writer of an engine's generation; no session is opened yet.
 // Close it.
 func NewWriter(p Pair, generation uint64) *Writer {
-	b := &Writer{Reader: NewReader(p), generation: generation, writers: map[string]*pgx.Conn{}, mine: map[string]session{}}
+	b := &Writer{Reader: NewReader(p), generation: generation, writers: map[string]*pgx.Conn{}, mine: map[string]session{}, clocks: map[string]clock{}}
 	b.first = func(ctx context.Context, side string) error {
 		_, err := b.writer(ctx, side)
 		return err

@@ -1,0 +1,172 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A server has room for the locks of max_locks_per_transaction objects for each
+// connection that it allows, of all sessions together: by itself 6,400. What goes
+// over all tables goes over a portion of them at a time, so that it can always be
+// done, and in few round trips.
+const (
+	portion = 500 // sequences to read or tables to publish, of which nothing else is locked
+	few     = 50  // tables to drop, with their indexes, sequences and TOAST tables
+)
+
+// onTables runs statements for each table, each time in a transaction of its own,
+// many in one round trip. It gives way to whoever uses a table, and tries that one
+// again: the statements must bear it.
+func (b *Writer) onTables(ctx context.Context, side string, tables []string, statements func(table string) []string) error {
+	for some := range slices.Chunk(tables, few) {
+		var all []string
+		for _, t := range some {
+			all = append(all, givingWay(statements(t))...)
+		}
+		_, err := b.write(ctx, side, all...)
+		if err == nil {
+			continue
+		}
+		if !waitedInVain(err) {
+			return err
+		}
+		for _, t := range some {
+			if err := b.patiently(ctx, side, statements(t)...); err != nil {
+				return fmt.Errorf("table %s: %w", t, err)
+			}
+		}
+	}
+	return nil
+}
+
+// givingWay is a transaction that ends rather than keep others from a table.
+func givingWay(statements []string) []string {
+	return append(append([]string{"BEGIN", fmt.Sprintf("SET LOCAL lock_timeout = '%dms'", lockPatience.Milliseconds()), "SET LOCAL client_min_messages = warning"},
+		statements...), "COMMIT")
+}
+
+// waitedInVain: somebody else has the lock.
+func waitedInVain(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01")
+}
+
+// patiently runs statements that lock a table in one transaction, giving way
+// to whoever uses the table and trying again.
+func (b *Writer) patiently(ctx context.Context, side string, statements ...string) error {
+	var last error
+	err := until(ctx, lockPatience/2, func() (bool, error) {
+		_, err := b.write(ctx, side, givingWay(statements)...)
+		if waitedInVain(err) {
+			last = err
+			return false, nil
+		}
+		return true, err
+	})
+	if err != nil && last != nil {
+		return fmt.Errorf("%w; a long transaction uses it: %w", err, last)
+	}
+	return err
+}
+
+// publish makes the publication of side: an explicit list of tables.
+func (b *Writer) publish(ctx context.Context, side string) error {
+	published, err := b.write(ctx, side, stateOf(keyPublished))
+	if err != nil || published[0] != "" {
+		return err
+	}
+	conn, err := b.writer(ctx, side)
+	if err != nil {
+		return err
+	}
+	exists, err := column(ctx, conn, "SELECT pubname FROM pg_publication WHERE pubname = $1", b.publication())
+	if err != nil {
+		return b.about(side, err)
+	}
+	if len(exists) == 0 {
+		if err := b.patiently(ctx, side, "CREATE PUBLICATION "+ident(b.publication())+" FOR TABLE godwit.marker"); err != nil {
+			return err
+		}
+	}
+	tables, err := column(ctx, conn, listTables)
+	if err != nil {
+		return b.about(side, err)
+	}
+	there, err := column(ctx, conn, "SELECT format('%I.%I', schemaname, tablename) FROM pg_publication_tables WHERE pubname = $1", b.publication())
+	if err != nil {
+		return b.about(side, err)
+	}
+	tables = slices.DeleteFunc(tables, func(t string) bool { return slices.Contains(there, t) })
+	for some := range slices.Chunk(tables, portion) {
+		if err := b.patiently(ctx, side, "ALTER PUBLICATION "+ident(b.publication())+" ADD TABLE "+strings.Join(some, ", ")); err != nil {
+			return err
+		}
+	}
+	_, err = b.write(ctx, side, noteState(keyPublished, "now()::text"))
+	return err
+}
+
+// Keys of godwit.state about work that is done in portions.
+const (
+	keyCopied    = "copied"    // the definitions of the source are on the target
+	keyWiping    = "wiping"    // they are being removed, and may be there in part
+	keyPublished = "published" // the publication has all tables
+)
+
+// wipe drops from the target what restore made there. It goes on where an earlier
+// one was cut off; begun does only that.
+func (b *Writer) wipe(ctx context.Context, begun bool) error {
+	conn, err := b.writer(ctx, Target)
+	if err != nil {
+		return err
+	}
+	values, err := batch(ctx, conn, "SELECT to_regclass('godwit.state')")
+	if err != nil || values[0] == "" {
+		return b.about(Target, err)
+	}
+	values, err = batch(ctx, conn, stateOf(keyCopied), stateOf(keyWiping))
+	if err != nil || values[1] == "" && (begun || values[0] == "") {
+		return b.about(Target, err)
+	}
+	if fenced, err := b.fenced(ctx, Target); err != nil || !fenced {
+		return errors.Join(err, b.about(Target, fmt.Errorf("%w: it accepts writes, and is not emptied", ErrState)))
+	}
+	if _, err := b.write(ctx, Target, "BEGIN", noteState(keyWiping, "now()::text"), "DELETE FROM godwit.state WHERE key = '"+keyCopied+"'", "COMMIT"); err != nil {
+		return err
+	}
+	if err := b.dropTables(ctx, conn); err != nil {
+		return err
+	}
+	drops, err := column(ctx, conn, `SELECT format('DROP EXTENSION IF EXISTS %I CASCADE', extname) FROM pg_extension WHERE extname <> 'plpgsql'
+		UNION ALL SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace
+		WHERE nspname NOT IN ('information_schema', 'godwit') AND nspname NOT LIKE 'pg\_%'`)
+	if err != nil {
+		return b.about(Target, err)
+	}
+	statements := append([]string{"BEGIN", "SET LOCAL client_min_messages = error"}, drops...)
+	_, err = b.write(ctx, Target, append(statements, "CREATE SCHEMA public AUTHORIZATION pg_database_owner",
+		"GRANT USAGE ON SCHEMA public TO PUBLIC", "DELETE FROM godwit.state WHERE key = '"+keyWiping+"'", "COMMIT")...)
+	return err
+}
+
+// dropTables drops all tables of the target, leaves before what they belong to.
+func (b *Writer) dropTables(ctx context.Context, conn *pgx.Conn) error {
+	tables, err := column(ctx, conn, `SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND `+mine+`
+		ORDER BY c.relkind = 'p', EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid), c.oid DESC`)
+	if err != nil {
+		return b.about(Target, err)
+	}
+	for some := range slices.Chunk(tables, few) {
+		if err := b.patiently(ctx, Target, "SET LOCAL client_min_messages = error", "DROP TABLE IF EXISTS "+strings.Join(some, ", ")+" CASCADE"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
