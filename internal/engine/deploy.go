@@ -82,13 +82,31 @@ func (e *Engine) previous(ctx context.Context, environment, service string, live
 type rolloutIn func(environment string) (api.Rollout, error)
 
 // inEnvironments does one kind of rollout in one or all environments.
-func (e *Engine) inEnvironments(ctx context.Context, operation, service, environment string, sink api.Sink,
+func (e *Engine) inEnvironments(ctx context.Context, name, service, environment string, sink api.Sink,
 	prepare func(*world, landscape.Service, api.Sink) (rolloutIn, error)) (rollouts []api.Rollout, err error) {
-	sink, end, err := e.begin(operation, sink)
-	if err != nil {
-		return nil, err
-	}
-	defer end(&err)
+	err = e.operate(ctx, operation{name: name, world: func(context.Context, api.Sink) (*world, error) { return e.whereRolledOut(service, environment) },
+		do: func(_ context.Context, w *world, _ *migration, sink api.Sink) error {
+			s, err := w.service(service)
+			if err != nil {
+				return err
+			}
+			environments, err := w.chosen(environment)
+			if err != nil {
+				return err
+			}
+			do, err := prepare(w, s, sink)
+			if err != nil {
+				return err
+			}
+			rollouts, err = oneByOne(environments, service, do)
+			return err
+		}}, sink)
+	return rollouts, err
+}
+
+// whereRolledOut is the world that is up; what is not in it is refused before
+// anything is settled.
+func (e *Engine) whereRolledOut(service, environment string) (*world, error) {
 	w, err := e.current()
 	if err != nil {
 		return nil, err
@@ -96,22 +114,16 @@ func (e *Engine) inEnvironments(ctx context.Context, operation, service, environ
 	if err := w.elsewhere("godwit aws deploy and godwit aws rollback roll out"); err != nil {
 		return nil, err
 	}
-	s, err := w.service(service)
-	if err != nil {
+	if _, err := w.service(service); err != nil {
 		return nil, err
 	}
-	environments, err := w.chosen(environment)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.settle(ctx, w, sink); err != nil {
-		return nil, err
-	}
-	do, err := prepare(w, s, sink)
-	if err != nil {
-		return nil, err
-	}
-	rollouts = []api.Rollout{}
+	_, err = w.chosen(environment)
+	return w, err
+}
+
+// oneByOne rolls out in environments until one is not done.
+func oneByOne(environments []landscape.Environment, service string, do rolloutIn) ([]api.Rollout, error) {
+	rollouts := []api.Rollout{}
 	for _, env := range environments {
 		r, err := do(env.Name)
 		if err != nil {

@@ -20,25 +20,25 @@ import (
 // Down ends everything that the engine runs, then the engine. What would lose
 // data or the only truth is refused.
 func (e *Engine) Down(ctx context.Context, r api.DownRequest, sink api.Sink) (done struct{}, err error) {
-	sink, end, err := e.begin("down", sink)
-	if err != nil {
-		return done, err
+	return done, e.operate(ctx, operation{name: "down", world: e.upOrRemains, apart: true,
+		do: func(ctx context.Context, w *world, _ *migration, sink api.Sink) error {
+			if err := e.mayGoDown(ctx, w, r.Approve); err != nil {
+				return err
+			}
+			if err := e.endAll(ctx, w, r.Approve, sink); err != nil {
+				return err
+			}
+			e.quit()
+			return nil
+		}}, sink)
+}
+
+// upOrRemains is the world that is up, or what is left of one.
+func (e *Engine) upOrRemains(ctx context.Context, sink api.Sink) (*world, error) {
+	if w, err := e.current(); err == nil {
+		return w, nil
 	}
-	defer end(&err)
-	w, err := e.current()
-	if err != nil {
-		if w, err = e.remains(ctx, sink); err != nil {
-			return done, err
-		}
-	}
-	if err := e.mayGoDown(ctx, w, r.Approve); err != nil {
-		return done, err
-	}
-	if err := e.endAll(ctx, w, r.Approve, sink); err != nil {
-		return done, err
-	}
-	e.quit()
-	return done, nil
+	return e.remains(ctx, sink)
 }
 
 // remains is a world that declares nothing, over the site on which environments
@@ -152,6 +152,15 @@ func (e *Engine) endAll(ctx context.Context, w *world, approve bool, sink api.Si
 		return err
 	}
 	return removeFile(filepath.Join(e.dir, socketName)) // commands no longer expect an engine here
+}
+
+// leaveSource takes godwit's traces off the source of a migration.
+func (e *Engine) leaveSource(ctx context.Context, w *world, name string, sink api.Sink) error {
+	m, err := e.migration(ctx, w, name)
+	if err != nil {
+		return err
+	}
+	return m.leaves(ctx, sink)
 }
 
 // unknownSources says of which migrations the source keeps what godwit made

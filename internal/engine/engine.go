@@ -42,9 +42,10 @@ type Engine struct {
 	keeper   keeper
 	healers  healers
 	secrets  secrets
+	relays   sync.Mutex // held while they are kept open, and while they are closed for good
 	self     identified
 	since    time.Time
-	operation
+	claims
 
 	mu      sync.Mutex
 	world   *world // nil until the first up

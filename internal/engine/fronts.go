@@ -127,13 +127,13 @@ func (w *world) moved(m landscape.Migration) []string {
 }
 
 // setFronts makes the environment's side known to the gateway.
-func (e *Engine) setFronts(ctx context.Context, w *world, m landscape.Migration) error {
-	pools, _, err := e.frontPools(ctx, w, m)
+func (m *migration) setFronts(ctx context.Context) error {
+	pools, _, err := m.engine.frontPools(ctx, m.world, m.Migration)
 	if err != nil {
 		return err
 	}
 	for name, pool := range pools {
-		if err := e.gateway.SetPool(ctx, name, pool); err != nil {
+		if err := m.engine.gateway.SetPool(ctx, name, pool); err != nil {
 			return err
 		}
 	}
@@ -166,13 +166,13 @@ func (e *Engine) frontsServing(ctx context.Context, w *world, m landscape.Migrat
 
 // frontsChecked says before the day what a cutover would refuse for. Until rows
 // are there a service may rightly not be well: that is a warning.
-func (e *Engine) frontsChecked(ctx context.Context, w *world, m landscape.Migration, s migrationState) (landscape.Findings, error) {
-	if !w.fronted() {
+func (m *migration) frontsChecked(ctx context.Context) (landscape.Findings, error) {
+	if !m.world.fronted() {
 		return nil, nil
 	}
-	found, err := e.frontsServing(ctx, w, m)
+	found, err := m.engine.frontsServing(ctx, m.world, m.Migration)
 	for i := range found {
-		if s.Phase == phaseAdopted {
+		if m.state.Phase == phaseAdopted {
 			found[i].Severity = landscape.Warning
 		}
 	}

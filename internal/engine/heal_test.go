@@ -21,7 +21,7 @@ func TestHealingWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.up()
-	_, end, err := b.begin("an operation without end", b.events.sink())
+	giveBack, err := b.claim("an operation without end")
 	b.ok(err)
 	for range 3 {
 		b.front.End("production")
@@ -29,7 +29,7 @@ func TestHealingWaitsForNobody(t *testing.T) {
 		b.front.End("test")
 		b.lives("test")
 	}
-	end(&err)
+	giveBack()
 	b.serves("production", "till", 1)
 }
 

@@ -230,6 +230,15 @@ func (b *bench) up() api.UpResult {
 	return r
 }
 
+// changeMigration changes what is kept of a migration.
+func (b *bench) changeMigration(ctx context.Context, w *world, name string, change func(*migrationState)) error {
+	m, err := b.Engine.migration(ctx, w, name)
+	if err != nil {
+		return err
+	}
+	return m.save(ctx, change)
+}
+
 func (b *bench) deploy(environment, path string) api.Rollout {
 	b.Helper()
 	r, err := b.Deploy(b.Context(), api.DeployRequest{Service: "till", Environment: environment, Image: path}, b.events.sink())

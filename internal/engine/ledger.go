@@ -111,11 +111,11 @@ func (e *Engine) truth(ctx context.Context, w *world, database string) (*pgx.Con
 			if d.Name != database {
 				continue
 			}
-			state, err := e.migrationState(ctx, w, m.Name)
+			found, err := e.migration(ctx, w, m.Name)
 			if err != nil {
 				return nil, "", err
 			}
-			if state.Truth == migrate.Source {
+			if found.state.Truth == migrate.Source {
 				config, err := w.settings.database(d)
 				if err != nil {
 					err = fmt.Errorf("source database %s: %w", d.Name, err)

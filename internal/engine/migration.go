@@ -13,76 +13,107 @@ import (
 	"godwit/internal/migrate/postgres"
 )
 
-// Check says what stands against a migration, of all its databases at once. It
-// changes nothing: a relay that was opened only to look is closed again.
-func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (api.Checks, error) {
-	var checks api.Checks
-	err := e.withBridges(ctx, "check", name, sink, e.bridgesThere, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) (err error) {
-		if checks.Findings, err = b.check(ctx); err != nil {
+// migration is a declared migration, found in a world: what is kept of it, and
+// what is done with its databases, its traffic and the fronts of its environment.
+type migration struct {
+	landscape.Migration
+	engine *Engine
+	world  *world
+	state  migrationState // as it was read last; save changes it
+	links  *links         // of the operation under way; nil where nobody has opened any
+}
+
+// migration finds a migration and reads its state.
+func (e *Engine) migration(ctx context.Context, w *world, name string) (*migration, error) {
+	declared, err := w.migration(name)
+	if err != nil {
+		return nil, err
+	}
+	m := &migration{Migration: declared, engine: e, world: w}
+	return m, m.load(ctx)
+}
+
+// source is where it moves from.
+func (m *migration) source() landscape.Source {
+	src, _ := m.world.landscape.Source(m.Source)
+	return src
+}
+
+// scope is what its progress is shown under.
+func (m *migration) scope() string { return "migration " + m.Name }
+
+// runID names a run of the journal.
+func (m *migration) runID(kind string) string {
+	return fmt.Sprintf("%s-%s-%d", kind, m.Name, time.Now().UnixNano())
+}
+
+// Check says what stands against a migration, of all its databases at once.
+func (e *Engine) Check(ctx context.Context, name string, sink api.Sink) (checks api.Checks, err error) {
+	err = e.operate(ctx, operation{name: "check of migration " + name, migration: name, links: possible,
+		do: func(ctx context.Context, _ *world, m *migration, _ api.Sink) (err error) {
+			checks, err = m.check(ctx)
 			return err
-		}
-		for _, why := range b.missing {
-			checks.Findings = append(checks.Findings, migrate.Unasked(why))
-		}
-		services, err := e.serving(ctx, w, m, migrate.Source)
-		if err != nil {
-			return err
-		}
-		checks.Findings = append(checks.Findings, services...)
-		state, err := e.migrationState(ctx, w, name)
-		if err != nil {
-			return err
-		}
-		fronts, err := e.frontsChecked(ctx, w, m, state)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil { // what is known of the databases is said nevertheless
-			fronts = append(fronts, migrate.Unasked(err))
-		}
-		checks.Findings = append(checks.Findings, fronts...)
-		e.secrets.concealFindings(checks.Findings)
-		checks.Go = !checks.Findings.HasErrors()
-		if state.Phase == phaseAdopted {
-			err = w.closeRelays(ctx, m)
-		}
-		return err
-	})
+		}}, sink)
 	return checks, err
+}
+
+// check changes nothing: a relay that was opened only to look is closed again.
+func (m *migration) check(ctx context.Context) (checks api.Checks, err error) {
+	if m.state.Phase == phaseAdopted {
+		defer func() { err = errors.Join(err, m.closeRelays(context.WithoutCancel(ctx))) }()
+	}
+	if checks.Findings, err = m.links.check(ctx); err != nil {
+		return checks, err
+	}
+	for _, why := range m.links.missing {
+		checks.Findings = append(checks.Findings, migrate.Unasked(why))
+	}
+	services, err := m.engine.serving(ctx, m.world, m.Migration, migrate.Source)
+	if err != nil {
+		return checks, err
+	}
+	checks.Findings = append(checks.Findings, services...)
+	fronts, err := m.frontsChecked(ctx)
+	if ctx.Err() != nil {
+		return checks, ctx.Err()
+	}
+	if err != nil { // what is known of the databases is said nevertheless
+		fronts = append(fronts, migrate.Unasked(err))
+	}
+	checks.Findings = append(checks.Findings, fronts...)
+	m.engine.secrets.concealFindings(checks.Findings)
+	checks.Go = !checks.Findings.HasErrors()
+	return checks, nil
 }
 
 // Sync copies schema and data and keeps them in step. What stands against it is
 // said before anything is changed.
 func (e *Engine) Sync(ctx context.Context, name string, sink api.Sink) (api.Migration, error) {
-	err := e.onMigration(ctx, "sync", name, sink, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) error {
-		state, err := e.migrationState(ctx, w, name)
-		if err != nil {
-			return err
-		}
-		if state.Truth == migrate.Target {
-			return api.Fail(api.Usage, "the environment holds the truth already (%s): there is nothing to sync from the source", state.Phase)
-		}
-		findings, err := b.check(ctx)
-		if err != nil {
-			return err
-		}
-		if e.secrets.concealFindings(findings); findings.HasErrors() {
-			return &api.Failure{Code: api.Usage, Message: "the migration has findings", Findings: findings}
-		}
-		if err := e.changeMigration(ctx, w, name, func(s *migrationState) { s.Phase = phaseSyncing }); err != nil {
-			return err
-		}
-		scope := "migration " + name
-		run := journal.Run{ID: runID(migrate.KindSync, name), Kind: migrate.KindSync, Subject: name, Payload: migrate.Plan{Migration: name}.Payload()}
-		if _, err := e.journal.Run(ctx, run, migrate.SyncSteps(b.list, syncProgress(sink, scope)), sink.Steps(scope)); err != nil {
-			return fmt.Errorf("%w; the source goes on as before: mend it and run sync again, or godwit migrate abort", err)
-		}
-		return e.changeMigration(ctx, w, name, func(s *migrationState) { s.Phase = phaseSynced })
-	})
-	if err != nil {
-		return api.Migration{}, err
+	return e.leads(ctx, operation{name: "sync of migration " + name, migration: name, links: whole,
+		may: func(_ *world, m *migration) error { return m.state.maySync() },
+		do:  func(ctx context.Context, _ *world, m *migration, sink api.Sink) error { return m.sync(ctx, sink) }}, sink)
+}
+
+func (m *migration) sync(ctx context.Context, sink api.Sink) error {
+	findings, err := m.links.check(ctx)
+	if err == nil && findings.HasErrors() {
+		m.engine.secrets.concealFindings(findings)
+		err = &api.Failure{Code: api.Usage, Message: "the migration has findings", Findings: findings}
 	}
-	return e.MigrationStatus(ctx, name)
+	if err != nil {
+		if m.state.Phase == phaseAdopted { // nothing was begun
+			err = errors.Join(err, m.closeRelays(context.WithoutCancel(ctx)))
+		}
+		return err
+	}
+	if err := m.save(ctx, func(s *migrationState) { s.Phase = phaseSyncing }); err != nil {
+		return err
+	}
+	run := journal.Run{ID: m.runID(migrate.KindSync), Kind: migrate.KindSync, Subject: m.Name, Payload: migrate.Plan{Migration: m.Name}.Payload()}
+	if _, err := m.engine.journal.Run(ctx, run, migrate.SyncSteps(m.links.writers, syncProgress(sink, m.scope())), sink.Steps(m.scope())); err != nil {
+		return fmt.Errorf("%w; the source goes on as before: mend it and run sync again, or godwit migrate abort", err)
+	}
+	return m.save(ctx, func(s *migrationState) { s.Phase = phaseSynced })
 }
 
 func syncProgress(sink api.Sink, scope string) func(postgres.Progress) {
@@ -106,148 +137,110 @@ func describeProgress(p postgres.Progress) string {
 }
 
 // Verify compares every table of both sides.
-func (e *Engine) Verify(ctx context.Context, name string, sink api.Sink) (api.Verification, error) {
-	v := api.Verification{Equal: true}
-	err := e.onMigration(ctx, "verify", name, sink, func(_ *world, _ landscape.Migration, b *bridges, sink api.Sink) error {
-		all, err := migrate.Verify(ctx, b.list, func(p postgres.Verification) {
-			sink.Event(api.Event{At: time.Now(), Scope: "migration " + name, Step: "verify " + p.Database, State: "note",
-				Message: fmt.Sprintf("%d rows compared", p.Rows)})
-		})
-		for _, d := range all {
-			v.Tables, v.Rows, v.Chunks = v.Tables+d.Tables, v.Rows+d.Rows, v.Chunks+d.Chunks
-			for _, differ := range d.Differing {
-				v.Differing = append(v.Differing, fmt.Sprintf("%s: %s above %q up to %q: %d rows", d.Database, differ.Table, differ.From, differ.To, len(differ.Rows)))
-			}
-			for _, sequence := range d.Behind {
-				v.Differing = append(v.Differing, fmt.Sprintf("%s: sequence %s is behind", d.Database, sequence))
-			}
-		}
-		v.Equal = len(v.Differing) == 0
-		return err
+func (e *Engine) Verify(ctx context.Context, name string, sink api.Sink) (v api.Verification, err error) {
+	err = e.operate(ctx, operation{name: "verify of migration " + name, migration: name, links: whole,
+		may: func(_ *world, m *migration) error { return m.state.mayVerify() },
+		do: func(ctx context.Context, _ *world, m *migration, sink api.Sink) (err error) {
+			v, err = m.verify(ctx, sink)
+			return err
+		}}, sink)
+	return v, err
+}
+
+func (m *migration) verify(ctx context.Context, sink api.Sink) (api.Verification, error) {
+	all, err := migrate.Verify(ctx, m.links.writers, func(p postgres.Verification) {
+		sink.Event(api.Event{At: time.Now(), Scope: m.scope(), Step: "verify " + p.Database, State: "note",
+			Message: fmt.Sprintf("%d rows compared", p.Rows)})
 	})
+	var v api.Verification
+	for _, d := range all {
+		v.Tables, v.Rows, v.Chunks = v.Tables+d.Tables, v.Rows+d.Rows, v.Chunks+d.Chunks
+		for _, differ := range d.Differing {
+			v.Differing = append(v.Differing, fmt.Sprintf("%s: %s above %q up to %q: %d rows", d.Database, differ.Table, differ.From, differ.To, len(differ.Rows)))
+		}
+		for _, sequence := range d.Behind {
+			v.Differing = append(v.Differing, fmt.Sprintf("%s: sequence %s is behind", d.Database, sequence))
+		}
+	}
+	v.Equal = len(v.Differing) == 0
 	return v, err
 }
 
 // Finish removes the way back.
 func (e *Engine) Finish(ctx context.Context, name string, sink api.Sink) (api.Migration, error) {
-	err := e.onMigration(ctx, "finish", name, sink, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) error {
-		state, err := e.migrationState(ctx, w, name)
-		if err != nil {
-			return err
-		}
-		if state.Truth != migrate.Target {
-			return api.Fail(api.Usage, "the source holds the truth: cut over first, or give up with godwit migrate abort")
-		}
-		return sink.Timed("migration "+name, "finish", func() error {
-			// Its way back is gone once it is finished: not before both sides say so.
-			if err := e.finish(ctx, w, m, b); err != nil {
-				return fmt.Errorf("%w; mend that and run godwit migrate finish again", err)
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return api.Migration{}, err
-	}
-	return e.MigrationStatus(ctx, name)
+	return e.leads(ctx, operation{name: "finish of migration " + name, migration: name, links: last,
+		may: func(_ *world, m *migration) error { return m.state.mayFinish() },
+		do: func(ctx context.Context, _ *world, m *migration, sink api.Sink) error {
+			return sink.Timed(m.scope(), "finish", func() error {
+				// Its way back is gone once it is finished: not before both sides say so.
+				if err := m.finish(ctx); err != nil {
+					return fmt.Errorf("%w; mend that and run godwit migrate finish again", err)
+				}
+				return nil
+			})
+		}}, sink)
 }
 
 // Abort removes everything of a migration from both sides.
 func (e *Engine) Abort(ctx context.Context, name string, sink api.Sink) (api.Migration, error) {
-	err := e.withBridges(ctx, "abort", name, sink, e.lastBridges, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) error {
-		state, err := e.migrationState(ctx, w, name)
-		if err != nil {
+	return e.leads(ctx, operation{name: "abort of migration " + name, migration: name, links: last,
+		may: func(_ *world, m *migration) error { return m.state.mayAbort() },
+		do: func(ctx context.Context, _ *world, m *migration, sink api.Sink) error {
+			err := sink.Timed(m.scope(), "abort", func() error { return m.abort(ctx) })
+			if errors.Is(err, postgres.ErrUnreachable) {
+				err = fmt.Errorf("%w; run godwit migrate abort again when both sides answer, or, if the environment is gone for good, godwit down --approve", err)
+			}
 			return err
-		}
-		if state.Truth != migrate.Source {
-			return api.Fail(api.Refused, "the environment holds the truth: run godwit migrate rollback first, or keep it with godwit migrate finish")
-		}
-		err = sink.Timed("migration "+name, "abort", func() error { return e.abort(ctx, w, m, b) })
-		if errors.Is(err, postgres.ErrUnreachable) {
-			err = fmt.Errorf("%w; run godwit migrate abort again when both sides answer, or, if the environment is gone for good, godwit down --approve", err)
-		}
-		return err
-	})
-	if err != nil {
-		return api.Migration{}, err
-	}
-	return e.MigrationStatus(ctx, name)
+		}}, sink)
 }
 
 // finish keeps the relays open until both sides are done with them.
-func (e *Engine) finish(ctx context.Context, w *world, m landscape.Migration, b *bridges) error {
-	if err := migrate.Finish(ctx, b.list); err != nil {
+func (m *migration) finish(ctx context.Context) error {
+	if err := migrate.Finish(ctx, m.links.writers); err != nil {
 		return err
 	}
-	if err := w.closeRelays(ctx, m); err != nil {
+	m.engine.relays.Lock()
+	defer m.engine.relays.Unlock()
+	if err := m.closeRelays(ctx); err != nil {
 		return err
 	}
-	return e.changeMigration(ctx, w, m.Name, func(s *migrationState) { s.Phase = phaseFinished })
+	return m.save(ctx, func(s *migrationState) { s.Phase = phaseFinished })
 }
 
-func (e *Engine) abort(ctx context.Context, w *world, m landscape.Migration, b *bridges) error {
-	if err := migrate.Abort(ctx, b.list); err != nil {
+func (m *migration) abort(ctx context.Context) error {
+	if err := migrate.Abort(ctx, m.links.writers); err != nil {
 		return err
 	}
-	if err := w.closeRelays(ctx, m); err != nil {
+	m.engine.relays.Lock()
+	defer m.engine.relays.Unlock()
+	if err := m.closeRelays(ctx); err != nil {
 		return err
 	}
-	return e.store.Delete(ctx, documentMigration, m.Name)
+	return m.forget(ctx)
 }
 
-// leaveSource takes godwit's traces off the source before everything ends.
-func (e *Engine) leaveSource(ctx context.Context, w *world, name string, sink api.Sink) error {
-	state, err := e.migrationState(ctx, w, name)
-	if err != nil || state.Phase == phaseAdopted || state.Phase == phaseFinished {
-		return err
+// leaves takes godwit's traces off the source before everything ends.
+func (m *migration) leaves(ctx context.Context, sink api.Sink) error {
+	if m.state.Phase == phaseAdopted || m.state.Phase == phaseFinished {
+		return nil
 	}
-	m, _ := w.landscape.Migration(name)
-	return sink.Timed("migration "+name, "leave the source", func() error {
-		b, err := e.lastBridges(ctx, w, m)
-		if err != nil {
+	return sink.Timed(m.scope(), "leave the source", func() error {
+		if err := last(ctx, m); err != nil {
 			return err
 		}
-		defer b.close()
-		if state.Truth == migrate.Target { // approved by whoever went down
-			return e.finish(ctx, w, m, b)
+		defer m.links.close()
+		if m.state.Truth == migrate.Target { // approved by whoever went down
+			return m.finish(ctx)
 		}
-		return e.abort(ctx, w, m, b)
+		return m.abort(ctx)
 	})
 }
 
-// onMigration does one thing at a time with a migration's bridges.
-func (e *Engine) onMigration(ctx context.Context, what, name string, sink api.Sink,
-	do func(*world, landscape.Migration, *bridges, api.Sink) error) error {
-	return e.withBridges(ctx, what, name, sink, e.bridges, do)
-}
-
-func (e *Engine) withBridges(ctx context.Context, what, name string, sink api.Sink,
-	open func(context.Context, *world, landscape.Migration) (*bridges, error),
-	do func(*world, landscape.Migration, *bridges, api.Sink) error) (err error) {
-	sink, end, err := e.begin(what+" of migration "+name, sink)
-	if err != nil {
-		return err
+// leads does an operation and says where the migration stands after it. Looking
+// at that opens nothing again.
+func (e *Engine) leads(ctx context.Context, o operation, sink api.Sink) (api.Migration, error) {
+	if err := e.operate(ctx, o, sink); err != nil {
+		return api.Migration{}, err
 	}
-	defer end(&err)
-	w, err := e.current()
-	if err != nil {
-		return err
-	}
-	m, err := w.migration(name)
-	if err != nil {
-		return err
-	}
-	if err := e.settle(ctx, w, sink); err != nil {
-		return err
-	}
-	b, err := open(ctx, w, m)
-	if err != nil {
-		return err
-	}
-	defer b.close()
-	return do(w, m, b, sink)
-}
-
-func runID(kind, name string) string {
-	return fmt.Sprintf("%s-%s-%d", kind, name, time.Now().UnixNano())
+	return e.MigrationStatus(ctx, o.migration)
 }

@@ -47,9 +47,9 @@ func (b *bench) turned(to migrate.Side) {
 	b.Helper()
 	w, err := b.current()
 	b.ok(err)
-	m, err := w.migration("datacenter")
+	m, err := b.migration(b.Context(), w, "datacenter")
 	b.ok(err)
-	b.ok(b.traffic(w, m).Route(b.Context(), to))
+	b.ok((&traffic{m}).Route(b.Context(), to))
 }
 
 // TestRoutesFollowTheTruth: the source serves until the cutover, the environment
@@ -263,7 +263,7 @@ func TestMayTurn(t *testing.T) {
 		{phaseCutOver, migrate.Target, migrate.Target, true},
 		{phaseFinished, migrate.Target, migrate.Target, false},
 	} {
-		err := mayTurn(migrationState{Phase: c.phase, Truth: c.truth}, c.from)
+		err := migrationState{Phase: c.phase, Truth: c.truth}.mayTurn(c.from)
 		if (err == nil) != c.may {
 			t.Errorf("%s, truth %s, away from %s: %v", c.phase, c.truth, c.from, err)
 		}

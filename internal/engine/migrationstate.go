@@ -3,19 +3,15 @@ package engine
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"godwit/internal/api"
-	"godwit/internal/journal"
 	"godwit/internal/landscape"
 	"godwit/internal/migrate"
 	"godwit/internal/plan"
-	"godwit/internal/store"
 )
 
 // Phases of a migration.
@@ -38,28 +34,32 @@ type migrationState struct {
 	Rollback string       `json:"rollback,omitempty"` // journal run of the last rollback
 }
 
-func (e *Engine) migrationState(ctx context.Context, w *world, name string) (migrationState, error) {
-	if _, err := w.migration(name); err != nil {
-		return migrationState{}, err
-	}
-	state := migrationState{Phase: phaseAdopted, Truth: migrate.Source}
-	_, err := e.store.Get(ctx, documentMigration, name, &state)
-	return state, err
+// load reads the state; before anything has happened, that the source is the truth.
+func (m *migration) load(ctx context.Context) error {
+	m.state = migrationState{Phase: phaseAdopted, Truth: migrate.Source}
+	_, err := m.engine.store.Get(ctx, documentMigration, m.Name, &m.state)
+	return err
 }
 
-// changeMigration reads, changes and writes the state of a migration. Only the
-// operation under way changes it.
-func (e *Engine) changeMigration(ctx context.Context, w *world, name string, change func(*migrationState)) error {
-	state, err := e.migrationState(ctx, w, name)
-	if err != nil {
+// save reads, changes and writes the state. Only the operation under way changes it.
+func (m *migration) save(ctx context.Context, change func(*migrationState)) error {
+	if err := m.load(ctx); err != nil {
 		return err
 	}
-	before := state
-	change(&state)
-	if state == before {
+	before := m.state
+	change(&m.state)
+	if m.state == before {
 		return nil
 	}
-	return e.store.Put(ctx, documentMigration, name, state)
+	return m.engine.store.Put(ctx, documentMigration, m.Name, m.state)
+}
+
+// forget removes the state: nothing has happened.
+func (m *migration) forget(ctx context.Context) error {
+	if err := m.engine.store.Delete(ctx, documentMigration, m.Name); err != nil {
+		return err
+	}
+	return m.load(ctx)
 }
 
 // underWay: replication runs, or one side waits for it.
@@ -168,100 +168,48 @@ func (s *migrationState) turned(to migrate.Side) {
 	s.Truth = to
 }
 
-// statusTimeout bounds looking at both sides for a status.
-const statusTimeout = 3 * time.Second
-
-// MigrationStatus reports a migration: what the store keeps, what the journal
-// says of its switches, and what both sides show now.
-func (e *Engine) MigrationStatus(ctx context.Context, name string) (api.Migration, error) {
-	w, err := e.current()
-	if err != nil {
-		return api.Migration{}, err
+func (s migrationState) maySync() error {
+	if s.Truth == migrate.Target {
+		return api.Fail(api.Usage, "the environment holds the truth already (%s): there is nothing to sync from the source", s.Phase)
 	}
-	state, err := e.migrationState(ctx, w, name)
-	if err != nil {
-		return api.Migration{}, err
-	}
-	declared, _ := w.landscape.Migration(name)
-	m := api.Migration{Name: name, Source: declared.Source, Environment: declared.Environment, Phase: state.Phase, Truth: string(state.Truth)}
-	if m.Cutover, err = e.switchReport(ctx, state.Cutover); err != nil {
-		return m, err
-	}
-	if m.Rollback, err = e.switchReport(ctx, state.Rollback); err != nil {
-		return m, err
-	}
-	if state.Phase == phaseAdopted {
-		return m, nil
-	}
-	patience := statusTimeout
-	if w.fronted() {
-		patience += e.patience // the ways are asked for first
-	}
-	limit, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := e.look(limit, w, declared, &m); err != nil {
-		m.Problem = err.Error()
-	}
-	return m, nil
+	return nil
 }
 
-// look fills in what both sides show.
-func (e *Engine) look(ctx context.Context, w *world, declared landscape.Migration, m *api.Migration) error {
-	readers, err := e.readers(ctx, w, declared)
-	if err != nil {
-		return err
+// mayTurn refuses a switch that cannot be meant.
+func (s migrationState) mayTurn(from migrate.Side) error {
+	switch {
+	case s.Phase == phaseFinished:
+		return api.Fail(api.Usage, "the migration is finished: there is no way back any more")
+	case s.Truth != from && from == migrate.Source:
+		return api.Fail(api.Usage, "the environment holds the truth already: there is nothing to cut over")
+	case s.Truth != from:
+		return api.Fail(api.Usage, "the source holds the truth: there is nothing to roll back")
+	case s.Phase == phaseAdopted || s.Phase == phaseSyncing:
+		return api.Fail(api.Usage, "the target does not follow the source yet (%s): run godwit migrate sync first", s.Phase)
 	}
-	defer func() {
-		for _, r := range readers {
-			r.Close()
-		}
-	}()
-	all, err := migrate.Status(ctx, readers)
-	for _, d := range all {
-		m.LagBytes += d.LagBytes
-		m.Databases = append(m.Databases, api.SyncState{Database: d.Database, Tables: d.Tables, TablesCopied: d.Copied, LagBytes: d.LagBytes})
-	}
-	return err
+	return nil
 }
 
-// switchReport reads the report of a cutover or rollback from the journal; nil
-// when there was none.
-func (e *Engine) switchReport(ctx context.Context, run string) (*api.SwitchReport, error) {
-	if run == "" {
-		return nil, nil
+func (s migrationState) mayVerify() error {
+	switch s.Phase {
+	case phaseAdopted, phaseSyncing:
+		return api.Fail(api.Usage, "the target does not follow the source yet (%s): run godwit migrate sync first", s.Phase)
+	case phaseFinished:
+		return api.Fail(api.Usage, "the migration is finished: the source no longer follows, there is nothing to compare with")
 	}
-	record, err := e.journal.Record(ctx, run)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil // the engine was killed before it began
-	}
-	if err != nil {
-		return nil, err
-	}
-	p, err := migrate.ParsePlan(record.Run.Payload)
-	if err != nil {
-		return nil, err
-	}
-	r := migrate.NewReport(p, record.Outcome, func(name string) string { return record.Notes[name] })
-	report := api.SwitchReport{At: record.Started, Outcome: string(r.Status), WritePauseMS: api.Milliseconds(r.WritePause), LSN: r.LSN,
-		Held: r.Held.Requests, LongestMS: api.Milliseconds(r.Held.Longest), Expired: r.Held.Expired, Findings: r.Findings, Steps: stepTimes(r.Steps)}
-	report.Recalled, report.EndedBy = r.Held.Recalled, r.Held.EndedBy
-	for _, f := range r.Held.Ended {
-		report.Ended = append(report.Ended, api.EndedRequest{State: f.State, Method: f.Method, Host: f.Host, Path: f.Path,
-			AgeMS: api.Milliseconds(f.Age), In: f.In, Out: f.Out})
-	}
-	if record.Outcome.Status != journal.Done {
-		report.Failed = record.Outcome.Failed
-		if record.Outcome.Cause != nil {
-			report.Reason = record.Outcome.Cause.Error()
-		}
-	}
-	return &report, nil
+	return nil
 }
 
-func stepTimes(results []journal.Result) []api.StepTime {
-	times := []api.StepTime{}
-	for _, r := range results {
-		times = append(times, api.StepTime{Name: r.Name, MS: api.Milliseconds(r.Elapsed)})
+func (s migrationState) mayFinish() error {
+	if s.Truth != migrate.Target {
+		return api.Fail(api.Usage, "the source holds the truth: cut over first, or give up with godwit migrate abort")
 	}
-	return times
+	return nil
+}
+
+func (s migrationState) mayAbort() error {
+	if s.Truth != migrate.Source {
+		return api.Fail(api.Refused, "the environment holds the truth: run godwit migrate rollback first, or keep it with godwit migrate finish")
+	}
+	return nil
 }

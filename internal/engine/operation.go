@@ -1,60 +1,120 @@
 package engine
 
 import (
+	"context"
 	"sync"
 
 	"godwit/internal/api"
 )
 
-// operation lets one change happen at a time: a rollout during a cutover would
+// claims lets one change happen at a time: a rollout during a cutover would
 // move what the cutover is waiting for.
-type operation struct {
+type claims struct {
 	guard  sync.Mutex
 	active string
 }
 
 // claim is the right to change things; the caller gives it back. Errors: a Busy
 // Failure that names what is under way.
-func (o *operation) claim(name string) (giveBack func(), err error) {
-	o.guard.Lock()
-	defer o.guard.Unlock()
-	if o.active != "" {
-		return nil, api.Fail(api.Busy, "%s is under way; wait for it, or end it with Ctrl-C where it runs, then run this again", o.active)
+func (c *claims) claim(name string) (giveBack func(), err error) {
+	c.guard.Lock()
+	defer c.guard.Unlock()
+	if c.active != "" {
+		return nil, api.Fail(api.Busy, "%s is under way; wait for it, or end it with Ctrl-C where it runs, then run this again", c.active)
 	}
-	o.active = name
+	c.active = name
 	return func() {
-		o.guard.Lock()
-		defer o.guard.Unlock()
-		o.active = ""
+		c.guard.Lock()
+		defer c.guard.Unlock()
+		c.active = ""
 	}, nil
 }
 
 // underWay names the operation that runs; "" when none does.
-func (o *operation) underWay() string {
-	o.guard.Lock()
-	defer o.guard.Unlock()
-	return o.active
+func (c *claims) underWay() string {
+	c.guard.Lock()
+	defer c.guard.Unlock()
+	return c.active
 }
 
 // busy reports whether an operation is under way.
-func (o *operation) busy() bool { return o.underWay() != "" }
+func (c *claims) busy() bool { return c.underWay() != "" }
 
-// begin begins an operation that changes things. What it says through the sink
-// that it gets is in the engine's log too, and so are its begin and its end; end
-// takes the operation's error and keeps secrets out of it.
-func (e *Engine) begin(name string, sink api.Sink) (both api.Sink, end func(*error), err error) {
-	giveBack, err := e.claim(name)
+// operation is something that changes what runs. What is nil is left out.
+type operation struct {
+	name string
+	// world finds what it works on; nil: what is up.
+	world func(ctx context.Context, sink api.Sink) (*world, error)
+	// apart: what was under way before is not settled first.
+	apart bool
+	// migration is the name of the one that it is about.
+	migration string
+	// may refuses what cannot be meant, before anything is opened or begun.
+	may func(w *world, m *migration) error
+	// links says which ways to the migration's databases it needs.
+	links opening
+	do    func(ctx context.Context, w *world, m *migration, sink api.Sink) error
+}
+
+// operate does an operation: it claims the right to change things, settles what
+// was under way, refuses or opens what is needed, does it, closes that again and
+// gives the right back. What it says is in the engine's log too, as are its begin
+// and its end, and secrets are in none of it.
+func (e *Engine) operate(ctx context.Context, o operation, sink api.Sink) error {
+	giveBack, err := e.claim(o.name)
 	if err != nil {
-		return sink, nil, err
+		return err
 	}
-	e.log.Info("operation begins", "operation", name)
-	return e.logged(sink), func(err *error) {
-		defer giveBack()
-		if *err == nil {
-			e.log.Info("operation done", "operation", name)
-			return
+	defer giveBack()
+	e.log.Info("operation begins", "operation", o.name)
+	if err := e.attempt(ctx, o, e.logged(sink)); err != nil {
+		err = e.secrets.concealError(err)
+		e.log.Warn("operation failed", "operation", o.name, "error", err)
+		return err
+	}
+	e.log.Info("operation done", "operation", o.name)
+	return nil
+}
+
+func (e *Engine) attempt(ctx context.Context, o operation, sink api.Sink) error {
+	w, err := e.scene(ctx, o, sink)
+	if err != nil {
+		return err
+	}
+	if o.migration != "" { // it is refused even where nothing can be settled
+		if _, err := w.migration(o.migration); err != nil {
+			return err
 		}
-		*err = e.secrets.concealError(*err)
-		e.log.Warn("operation failed", "operation", name, "error", *err)
-	}, nil
+	}
+	if !o.apart {
+		if err := e.settle(ctx, w, sink); err != nil {
+			return err
+		}
+	}
+	var m *migration
+	if o.migration != "" {
+		if m, err = e.migration(ctx, w, o.migration); err != nil {
+			return err
+		}
+	}
+	if o.may != nil {
+		if err := o.may(w, m); err != nil {
+			return err
+		}
+	}
+	if o.links != nil {
+		if err := o.links(ctx, m); err != nil {
+			return err
+		}
+		defer m.links.close()
+	}
+	return o.do(ctx, w, m, sink)
+}
+
+// scene is the world that an operation works on.
+func (e *Engine) scene(ctx context.Context, o operation, sink api.Sink) (*world, error) {
+	if o.world != nil {
+		return o.world(ctx, sink)
+	}
+	return e.current()
 }

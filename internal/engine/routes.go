@@ -27,11 +27,11 @@ func (e *Engine) routes(ctx context.Context, w *world) (map[string]string, error
 		}
 	}
 	for _, m := range w.landscape.Migrations {
-		state, err := e.migrationState(ctx, w, m.Name)
+		found, err := e.migration(ctx, w, m.Name)
 		if err != nil {
 			return nil, err
 		}
-		for host, pool := range migrationRoutes(w.landscape, m, state.Truth) {
+		for host, pool := range migrationRoutes(w.landscape, m, found.state.Truth) {
 			routes[host] = pool
 		}
 	}

@@ -8,7 +8,6 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/journal"
-	"godwit/internal/landscape"
 	"godwit/internal/migrate"
 )
 
@@ -26,68 +25,53 @@ func (e *Engine) RollbackMigration(ctx context.Context, name string, sink api.Si
 // report, not an error.
 func (e *Engine) turn(ctx context.Context, name string, from migrate.Side, sink api.Sink) (api.SwitchReport, error) {
 	var report *api.SwitchReport
-	p := migrate.Plan{Migration: name, From: from}
-	err := e.onMigration(ctx, p.Kind(), name, sink, func(w *world, m landscape.Migration, b *bridges, sink api.Sink) error {
-		state, err := e.migrationState(ctx, w, name)
-		if err != nil {
+	kind := migrate.Plan{From: from}.Kind()
+	err := e.operate(ctx, operation{name: kind + " of migration " + name, migration: name, links: whole,
+		may: func(_ *world, m *migration) error { return m.state.mayTurn(from) },
+		do: func(ctx context.Context, _ *world, m *migration, sink api.Sink) (err error) {
+			report, err = m.turn(ctx, from, sink)
 			return err
-		}
-		if err := mayTurn(state, from); err != nil {
-			return err
-		}
-		if err := e.mayServe(ctx, w, m, from.Other()); err != nil {
-			return err
-		}
-		if from == migrate.Source { // a way back must not need the front that is left
-			if err := e.sameAccount(ctx, w); err != nil {
-				return err
-			}
-			if err := e.setFronts(ctx, w, m); err != nil {
-				return err
-			}
-		}
-		if err := w.rejoin(ctx, b); err != nil {
-			return err
-		}
-		p.Environment, p.MaxPause, p.Databases = m.Environment, m.MaxPause, b.databases()
-		run := journal.Run{ID: runID(p.Kind(), name), Kind: p.Kind(), Subject: name, Payload: p.Payload()}
-		err = e.changeMigration(ctx, w, name, func(s *migrationState) {
-			if from == migrate.Source {
-				s.Cutover = run.ID
-			} else {
-				s.Rollback = run.ID
-			}
-		})
-		if err != nil {
-			return err
-		}
-		s := migrate.NewSwitch(p, b.list, e.traffic(w, m))
-		outcome, err := e.journal.Run(ctx, run, s.Steps(), sink.Steps("migration "+name))
-		if outcome.Status == "" {
-			return err // nothing was begun
-		}
-		report, err = e.switchReport(context.WithoutCancel(ctx), run.ID)
-		return err
-	})
+		}}, sink)
 	if err != nil || report == nil {
 		return api.SwitchReport{}, err
 	}
 	return *report, nil
 }
 
-// mayTurn refuses a switch that cannot be meant.
-func mayTurn(s migrationState, from migrate.Side) error {
-	switch {
-	case s.Phase == phaseFinished:
-		return api.Fail(api.Usage, "the migration is finished: there is no way back any more")
-	case s.Truth != from && from == migrate.Source:
-		return api.Fail(api.Usage, "the environment holds the truth already: there is nothing to cut over")
-	case s.Truth != from:
-		return api.Fail(api.Usage, "the source holds the truth: there is nothing to roll back")
-	case s.Phase == phaseAdopted || s.Phase == phaseSyncing:
-		return api.Fail(api.Usage, "the target does not follow the source yet (%s): run godwit migrate sync first", s.Phase)
+func (m *migration) turn(ctx context.Context, from migrate.Side, sink api.Sink) (*api.SwitchReport, error) {
+	e := m.engine
+	if err := e.mayServe(ctx, m.world, m.Migration, from.Other()); err != nil {
+		return nil, err
 	}
-	return nil
+	if from == migrate.Source { // a way back must not need the front that is left
+		if err := e.sameAccount(ctx, m.world); err != nil {
+			return nil, err
+		}
+		if err := m.setFronts(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.rejoin(ctx); err != nil {
+		return nil, err
+	}
+	p := migrate.Plan{Migration: m.Name, From: from, Environment: m.Environment, MaxPause: m.MaxPause, Databases: m.links.databases()}
+	run := journal.Run{ID: m.runID(p.Kind()), Kind: p.Kind(), Subject: m.Name, Payload: p.Payload()}
+	err := m.save(ctx, func(s *migrationState) {
+		if from == migrate.Source {
+			s.Cutover = run.ID
+		} else {
+			s.Rollback = run.ID
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := migrate.NewSwitch(p, m.links.writers, &traffic{m})
+	outcome, err := e.journal.Run(ctx, run, s.Steps(), sink.Steps(m.scope()))
+	if outcome.Status == "" {
+		return nil, err // nothing was begun
+	}
+	return e.switchReport(context.WithoutCancel(ctx), run.ID)
 }
 
 // resumeSwitch finishes or undoes a switch that a killed engine left.
@@ -96,24 +80,31 @@ func (e *Engine) resumeSwitch(ctx context.Context, w *world, run journal.Run, si
 	if err != nil {
 		return err
 	}
-	m, ok := w.landscape.Migration(p.Migration)
-	if !ok {
+	if _, declared := w.landscape.Migration(p.Migration); !declared {
 		return fmt.Errorf("the landscape no longer declares migration %q", p.Migration)
+	}
+	m, err := e.migration(ctx, w, p.Migration)
+	if err != nil {
+		return err
 	}
 	if m.Environment != p.Environment {
 		return fmt.Errorf("it was begun towards environment %q, and the landscape moves migration %q into %q: declare it as it was", p.Environment, m.Name, m.Environment)
 	}
-	open := e.bridges
-	if e.takesBack(ctx, run, p) {
-		open = e.lastBridges
+	return m.resume(ctx, run, p, sink)
+}
+
+// resume is where the locks of the engine before are taken over.
+func (m *migration) resume(ctx context.Context, run journal.Run, p migrate.Plan, sink api.Sink) error {
+	open := whole
+	if m.engine.takesBack(ctx, run, p) {
+		open = wholeOrLast
 	}
-	b, err := open(ctx, w, m)
-	if err != nil {
+	if err := open(ctx, m); err != nil {
 		return err
 	}
-	defer b.close()
-	s := migrate.NewSwitch(p, b.list, e.traffic(w, m))
-	outcome, err := e.journal.Resume(ctx, run, s.Steps(), sink.Steps("migration "+p.Migration))
+	defer m.links.close()
+	s := migrate.NewSwitch(p, m.links.writers, &traffic{m})
+	outcome, err := m.engine.journal.Resume(ctx, run, s.Steps(), sink.Steps(m.scope()))
 	if outcome.Status == journal.Undone {
 		return nil // that is what was to be reached
 	}

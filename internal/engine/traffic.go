@@ -8,26 +8,17 @@ import (
 	"time"
 
 	"godwit/internal/gateway"
-	"godwit/internal/landscape"
 	"godwit/internal/migrate"
 )
 
 // traffic is the gateway as a migration sees it: the hosts that it moves.
-type traffic struct {
-	engine    *Engine
-	world     *world
-	migration landscape.Migration
-}
-
-func (e *Engine) traffic(w *world, m landscape.Migration) *traffic {
-	return &traffic{engine: e, world: w, migration: m}
-}
+type traffic struct{ *migration }
 
 // hold names the hold, so that a restarted engine finds it again.
-func (t *traffic) hold() string { return "migration-" + t.migration.Name }
+func (t *traffic) hold() string { return "migration-" + t.Name }
 
 func (t *traffic) routes(side migrate.Side) map[string]string {
-	return migrationRoutes(t.world.landscape, t.migration, side)
+	return migrationRoutes(t.world.landscape, t.Migration, side)
 }
 
 func (t *traffic) Hold(ctx context.Context, lease time.Duration, to migrate.Side) error {
@@ -51,8 +42,7 @@ func (t *traffic) Drained(ctx context.Context) error {
 // Route writes down who holds the truth before it turns the routes: both are
 // done again together when the engine is killed in between.
 func (t *traffic) Route(ctx context.Context, to migrate.Side) error {
-	err := t.engine.changeMigration(ctx, t.world, t.migration.Name, func(s *migrationState) { s.turned(to) })
-	if err != nil {
+	if err := t.save(ctx, func(s *migrationState) { s.turned(to) }); err != nil {
 		return err
 	}
 	return t.engine.gateway.SetRoutes(ctx, t.routes(to))

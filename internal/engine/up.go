@@ -13,18 +13,21 @@ import (
 // changes nothing. Everything in it is idempotent: a second up after a crash goes
 // on where the first was killed.
 func (e *Engine) Up(ctx context.Context, r api.UpRequest, sink api.Sink) (result api.UpResult, err error) {
-	sink, end, err := e.begin("up", sink)
-	if err != nil {
-		return result, err
-	}
-	defer end(&err)
-	w, err := e.next(ctx, r, sink)
-	if err != nil {
-		return result, err
-	}
-	if w.fronted() {
-		return e.upFronts(ctx, w, sink)
-	}
+	err = e.operate(ctx, operation{name: "up", apart: true, // next settles, in the world before
+		world: func(ctx context.Context, sink api.Sink) (*world, error) { return e.next(ctx, r, sink) },
+		do: func(ctx context.Context, w *world, _ *migration, sink api.Sink) (err error) {
+			if w.fronted() {
+				result, err = e.upFronts(ctx, w, sink)
+			} else {
+				result, err = e.upHere(ctx, w, r.Approve, sink)
+			}
+			return err
+		}}, sink)
+	return result, err
+}
+
+// upHere makes the environments of a world, where the engine makes them.
+func (e *Engine) upHere(ctx context.Context, w *world, approve bool, sink api.Sink) (result api.UpResult, err error) {
 	images, err := e.makeImages(ctx, w, w.landscape.Services, sink)
 	if err != nil {
 		return result, err
@@ -33,7 +36,7 @@ func (e *Engine) Up(ctx context.Context, r api.UpRequest, sink api.Sink) (result
 	if err != nil {
 		return result, err
 	}
-	if err := e.permitted(ctx, w, p, r.Approve); err != nil {
+	if err := e.permitted(ctx, w, p, approve); err != nil {
 		return result, err
 	}
 	if err := e.enter(ctx, w, sink); err != nil {

@@ -78,7 +78,7 @@ func (b *Reader) watcher(ctx context.Context, side string) (*pgx.Conn, error) {
 	idle := time.Since(b.used[side])
 	b.used[side] = time.Now()
 	if conn := b.watchers[side]; conn != nil && !conn.IsClosed() {
-		if idle < restful || conn.PgConn().CheckConn() == nil {
+		if idle < restful || conn.Ping(ctx) == nil {
 			return conn, nil
 		}
 		conn.Close(ctx) // it broke while nobody used it
