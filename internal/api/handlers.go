@@ -53,7 +53,7 @@ func Handler(e Engine, version string) http.Handler {
 	config.CreateHooks = nil // no $schema links in answers
 	config.SchemasPath = ""
 	register(humago.New(mux, config), e)
-	return wholeBody(mux)
+	return concealing(e, wholeBody(mux))
 }
 
 func register(api huma.API, e Engine) {

@@ -36,7 +36,7 @@ func stream[I, R any](api huma.API, op huma.Operation, run func(context.Context,
 				Row:   func(v any) { w.write(Line{Row: marshal(v)}) },
 			})
 			if err != nil {
-				w.write(Line{Failure: AsFailure(err)})
+				w.write(Line{Failure: failureOf(hc.Context(), err)})
 				return
 			}
 			w.write(Line{Result: marshal(result)})
@@ -59,7 +59,7 @@ func answer[I, R any](api huma.API, op huma.Operation, run func(context.Context,
 	huma.Register(api, op, func(ctx context.Context, in *I) (*struct{ Body R }, error) {
 		result, err := run(ctx, in)
 		if err != nil {
-			return nil, &statusFailure{AsFailure(err)}
+			return nil, &statusFailure{failureOf(ctx, err)}
 		}
 		return &struct{ Body R }{result}, nil
 	})

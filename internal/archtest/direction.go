@@ -20,7 +20,7 @@ type territory struct {
 const everything = "*"
 
 // pure are the packages that everybody may import.
-var pure = []string{"internal/landscape", "internal/fleet", "internal/plan", "internal/quote"}
+var pure = []string{"internal/landscape", "internal/fleet", "internal/plan", "internal/quote", "internal/masker"}
 
 // territories is the map of the module; of several that fit, the longest path
 // counts. A new package gets its line here first.
@@ -30,6 +30,7 @@ var territories = []territory{
 	{"internal/plan", []string{"internal/landscape", "internal/fleet"}, "a plan is a function of declared and observed world"},
 	{"internal/testtool", nil, "it finds and writes programs for tests"},
 	{"internal/version", nil, "what this program is depends on nothing in it"},
+	{"internal/masker", nil, "what is concealed does not depend on who conceals it"},
 	{"internal/quote", nil, "how a value is written into a language depends on that language only"},
 	{"internal/lockfile", nil, "a lock knows nothing of what it keeps"},
 	{"internal/image", with(pure, "internal/lockfile"), "images are the same for every site: it knows none of them"},

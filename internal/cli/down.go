@@ -36,7 +36,7 @@ Environments on AWS stay; godwit aws destroy ends them.`,
 
 // down starts a killed engine once more: it finds what was left and ends it.
 func (g *globals) down(ctx context.Context, approve bool) error {
-	said := "everything ended; images and the history of releases stay in " + g.state
+	said := "everything ended; images and the history of releases, without the values of variables, stay in " + g.state
 	c, err := g.running(ctx)
 	switch {
 	case errors.Is(err, client.ErrNoEngine):

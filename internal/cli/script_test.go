@@ -118,6 +118,7 @@ func command(ts *testscript.TestScript, args []string) *exec.Cmd {
 	}
 	cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{"PATH", "GODWIT_STATE", "GOCACHE", "HOME", "XDG_CACHE_HOME", "CI", "TILL_URL", "DATABASE",
+		"TINY_TOKEN", "SUDO_USER", "USER", "LOGNAME",
 		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}

@@ -38,6 +38,7 @@ import (
 	"godwit/internal/api"
 	"godwit/internal/cloud"
 	"godwit/internal/landscape"
+	"godwit/internal/masker"
 	"godwit/internal/migrate/migratetest"
 	"godwit/internal/site"
 	"godwit/internal/site/aws"
@@ -337,7 +338,7 @@ func (m *move) keepsSecrets() {
 	m.fails(err, api.Usage, "findings")
 	for _, findings := range []landscape.Findings{checks.Findings, api.AsFailure(err).Findings} {
 		text := marshal(m.T, findings)
-		if m.concealed(text); !strings.Contains(text, concealed) {
+		if m.concealed(text); !strings.Contains(text, masker.Concealed) {
 			m.Errorf("nothing was to be concealed: %s", text)
 		}
 	}

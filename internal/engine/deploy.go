@@ -60,6 +60,10 @@ func (e *Engine) rollBackTo(ctx context.Context, w *world, environment string, s
 	if err != nil {
 		return api.Rollout{}, api.Fail(api.Missing, "%s/%s has no release %d: %v", environment, s.Name, to, err)
 	}
+	if old.Forgotten {
+		return api.Rollout{}, api.Fail(api.Refused, "release %d of %s/%s was made before godwit down, which removed the values of its variables: deploy it again with godwit deploy %s --image PATH",
+			to, environment, s.Name, s.Name)
+	}
 	return e.rolloutRelease(ctx, w, live, old, sink)
 }
 

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"godwit/internal/api"
-	"godwit/internal/journal"
 	"godwit/internal/landscape"
 	"godwit/internal/migrate"
 	"godwit/internal/migrate/postgres"
@@ -176,40 +175,15 @@ func (e *Engine) unknownSources(ctx context.Context, w *world, sink api.Sink) er
 	return err
 }
 
-// forget removes what a new up must not find: settings, migrations, the table,
-// runs that were never ended. Images and the history of releases stay.
+// forget removes what a new up must not find, and every value that the landscape
+// took from the environment: settings, migrations, the table, runs, which were about
+// what is gone and resumed later would do to new environments what was meant for the
+// old. Images and the history of releases stay, without the values of variables.
 func (e *Engine) forget(ctx context.Context) error {
-	if err := e.abandon(ctx); err != nil {
+	if err := e.store.Forget(ctx, documentMigration, documentEnvironment, documentSettings); err != nil {
 		return err
-	}
-	for _, kind := range []string{documentMigration, documentEnvironment, documentSettings} {
-		names, err := e.store.List(ctx, kind)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if err := e.store.Delete(ctx, kind, name); err != nil {
-				return err
-			}
-		}
 	}
 	return removeFile(filepath.Join(e.dir, "gateway.json"))
-}
-
-// abandon ends the runs that could not be settled: what they were about is gone,
-// and resumed later they would do to new environments what was meant for the old.
-func (e *Engine) abandon(ctx context.Context) error {
-	runs, err := e.store.Runs(ctx, string(journal.Running), string(journal.Stuck))
-	if err != nil {
-		return err
-	}
-	for _, r := range runs {
-		r.Status, r.Cause, r.Ended = string(journal.Undone), "godwit down removed what it was about", time.Now()
-		if err := e.store.SaveRun(ctx, r); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // removeFile removes a file; it may be gone already.

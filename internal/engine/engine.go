@@ -75,12 +75,14 @@ func open(dir string, log *slog.Logger, sites map[string]opener, quit context.Ca
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return &Engine{
-		healers: healers{log: log},
-		dir:     dir, log: log, store: s, journal: journal.Open(s), images: images, sites: sites,
+	e := &Engine{
+		dir: dir, store: s, journal: journal.Open(s), images: images, sites: sites,
 		gateway: gatewayclient.New(filepath.Join(dir, "gateway.sock")), quit: quit, patience: sitePatience,
 		since: time.Now(),
-	}, nil
+	}
+	e.log = slog.New(discreet{log.Handler(), &e.secrets})
+	e.healers.log = e.log
+	return e, nil
 }
 
 func (e *Engine) close() error {

@@ -21,7 +21,7 @@ func (e *Engine) readLogs(ctx context.Context, w *world, reader logReader, r api
 		}
 		g.Go(func() error {
 			return reader.Logs(ctx, env.Name, r.Service, r.Tail, r.Follow, func(instance, text string) {
-				sink.Row(api.LogLine{Environment: env.Name, Instance: instance, Line: text})
+				sink.Row(api.LogLine{Environment: env.Name, Instance: instance, Line: e.secrets.conceal(text)})
 			})
 		})
 	}

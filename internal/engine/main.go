@@ -84,6 +84,7 @@ func serve(ctx context.Context, dir string, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	log = e.log
 	defer func() { err = errors.Join(err, e.close()) }()
 	// The store's lock is held: no other engine listens here, and what a killed
 	// one left is settled before anybody can ask for something new.

@@ -1,29 +1,24 @@
 package engine
 
 import (
-	"net/url"
-	"strings"
+	"maps"
+	"slices"
 	"sync"
 
 	"godwit/internal/api"
 	"godwit/internal/fleet"
 	"godwit/internal/landscape"
+	"godwit/internal/masker"
 	"godwit/internal/site"
-)
-
-const (
-	concealed = "***"
-	// shortestSecret: shorter values are words of every other message.
-	shortestSecret = 8
 )
 
 // secrets keep the values of env.NAME references out of whatever people read:
 // a program that cannot start likes to print its configuration, and its last
 // words are the reason that a rollout gives.
 type secrets struct {
-	mu       sync.Mutex
-	known    map[string]bool
-	replacer *strings.Replacer
+	mu    sync.Mutex
+	known map[string]bool
+	set   *masker.Set
 }
 
 // keep adds values to those that are concealed, for as long as the engine lives.
@@ -34,39 +29,25 @@ func (s *secrets) keep(env map[string]string) {
 		s.known = map[string]bool{}
 	}
 	for _, value := range env {
-		for _, secret := range secretsIn(value) {
-			s.known[secret] = len(secret) >= shortestSecret
+		for _, secret := range masker.Parts(value) {
+			s.known[secret] = true
 		}
 	}
-	var pairs []string
-	for secret, long := range s.known {
-		if long {
-			pairs = append(pairs, secret, concealed)
-		}
-	}
-	s.replacer = strings.NewReplacer(pairs...)
-}
-
-// secretsIn a value: of a URL only the password, for hosts and ports have to be
-// talked about.
-func secretsIn(value string) []string {
-	u, err := url.Parse(value)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		return []string{value}
-	}
-	password, _ := u.User.Password()
-	_, written, _ := strings.Cut(u.User.String(), ":")
-	return []string{password, written}
+	s.set = masker.New(slices.Sorted(maps.Keys(s.known)))
 }
 
 func (s *secrets) conceal(text string) string {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.replacer == nil {
+	set := s.set
+	s.mu.Unlock()
+	if set == nil {
 		return text
 	}
-	return s.replacer.Replace(text)
+	return set.String(text)
 }
+
+// Conceal implements api.Concealer.
+func (e *Engine) Conceal(text string) string { return e.secrets.conceal(text) }
 
 // concealError is the error itself when there is nothing to conceal in it.
 func (s *secrets) concealError(err error) error {
@@ -85,13 +66,16 @@ func (s *secrets) concealFindings(all landscape.Findings) {
 	}
 }
 
-// withoutValues are environments whose releases name their variables, and what
-// these refer to, but not what they hold.
-func withoutValues(environments []site.Environment) []site.Environment {
+// shown are environments whose releases name their variables, and what these
+// refer to, but not what they hold; nor do the last words of instances tell it.
+func (s *secrets) shown(environments []site.Environment) []site.Environment {
 	for _, e := range environments {
 		for _, f := range e.Fleets {
 			for i := range f.Releases {
 				f.Releases[i] = withoutLiterals(f.Releases[i])
+			}
+			for i := range f.Instances {
+				f.Instances[i].Reason = s.conceal(f.Instances[i].Reason)
 			}
 		}
 	}
@@ -104,7 +88,7 @@ func withoutLiterals(r fleet.Release) fleet.Release {
 		var parts []landscape.Part
 		for _, p := range value.Parts {
 			if p.Ref == nil {
-				p.Literal = concealed
+				p.Literal = masker.Concealed
 			}
 			parts = append(parts, p)
 		}

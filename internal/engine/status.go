@@ -30,7 +30,7 @@ func (e *Engine) Status(ctx context.Context) (api.Status, error) {
 	s.Migrations = make([]api.Migration, len(w.landscape.Migrations))
 	var parts sync.WaitGroup
 	parts.Go(func() { s.Gateway = e.gatewayStatus(ctx, w) })
-	parts.Go(func() { s.Environments = withoutValues(e.see(ctx, w)) })
+	parts.Go(func() { s.Environments = e.secrets.shown(e.see(ctx, w)) })
 	for i, m := range w.landscape.Migrations {
 		parts.Go(func() { s.Migrations[i] = e.seeMigration(ctx, m) })
 	}

@@ -26,6 +26,9 @@ type Release struct {
 	// version of it; "" where Env holds the values, or none are taken. It tells
 	// nothing of them.
 	SecretVersion string `json:"secret_version,omitempty"`
+	// Forgotten: the values of its variables were removed with what ran; nothing can
+	// be launched from it any more.
+	Forgotten bool `json:"forgotten,omitempty"`
 }
 
 // State of an instance.

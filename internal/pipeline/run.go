@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"godwit/internal/landscape"
+	"godwit/internal/masker"
 )
 
 // Run is one passage through a pipeline; what is here never changes.
@@ -181,7 +182,7 @@ func (r *Run) secretValues() (values, tooShort []string) {
 	for _, name := range names {
 		value := strings.TrimSpace(os.Getenv(name))
 		switch {
-		case len(value) >= shortestSecret:
+		case len(value) >= masker.Shortest:
 			values = append(values, value)
 		case value != "":
 			tooShort = append(tooShort, name)

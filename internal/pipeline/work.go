@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"godwit/internal/lockfile"
+	"godwit/internal/masker"
 )
 
 const (
@@ -87,9 +88,9 @@ func (r *Run) work(ctx context.Context, u Unit, number int) (Result, error) {
 	}
 	log := &boundedLog{file: file, left: longestLog}
 	values, short := r.secretValues()
-	mask := newMasker(log, values)
+	mask := masker.New(values).Writer(log)
 	if len(short) > 0 {
-		fmt.Fprintf(mask, "[godwit does not mask %s: values of less than %d characters]\n", strings.Join(short, ", "), shortestSecret)
+		fmt.Fprintf(mask, "[godwit does not mask %s: values of less than %d characters]\n", strings.Join(short, ", "), masker.Shortest)
 	}
 	err = r.execute(ctx, u, mask)
 	r.judge(ctx, u, &res, err)

@@ -86,7 +86,8 @@ func (s *Store) open(path string) error {
 	// crash right after it leaves a file that is recognised as ours.
 	s.writer, err = sql.Open("sqlite", dsn(path, "_txlock=immediate",
 		fmt.Sprintf("_pragma=application_id(%d)", applicationID),
-		"_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)", "_pragma=foreign_keys(1)"))
+		"_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)", "_pragma=foreign_keys(1)",
+		"_pragma=secure_delete(1)")) // what is deleted or replaced leaves no bytes behind
 	if err != nil {
 		return fmt.Errorf("store %s: %w", path, err)
 	}
