@@ -63,7 +63,7 @@ func forms(value string) []string {
 	if len(value) <= longestForms {
 		all = append(all, otherForms(value)...)
 	}
-	if u, err := url.Parse(value); err == nil && u.User != nil {
+	if u, err := url.Parse(value); err == nil && u.Host != "" {
 		for _, part := range access(value, u) {
 			if len(part) >= Shortest {
 				all = append(append(all, part), otherForms(part)...)
