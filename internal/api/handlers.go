@@ -18,6 +18,7 @@ type Engine interface {
 	Up(ctx context.Context, r UpRequest, sink Sink) (UpResult, error)
 	Deploy(ctx context.Context, r DeployRequest, sink Sink) ([]Rollout, error)
 	Rollback(ctx context.Context, r RollbackRequest, sink Sink) ([]Rollout, error)
+	Abandon(ctx context.Context, r AbandonRequest, sink Sink) ([]Rollout, error)
 	Logs(ctx context.Context, r LogsRequest, sink Sink) (struct{}, error)
 	Isolation(ctx context.Context, sink Sink) (Isolation, error)
 	Ledger(ctx context.Context, r LedgerRequest, sink Sink) (LedgerResult, error)
@@ -79,6 +80,10 @@ func registerLandscape(api huma.API, e Engine) {
 	stream(api, post("rollback", "/v1/rollback", "Return a service to an earlier release"),
 		func(ctx context.Context, in *body[RollbackRequest], s Sink) ([]Rollout, error) {
 			return e.Rollback(ctx, in.Body, s)
+		})
+	stream(api, post("abandon", "/v1/abandon", "Give up a rollout that is stuck; the release that serves stays"),
+		func(ctx context.Context, in *body[AbandonRequest], s Sink) ([]Rollout, error) {
+			return e.Abandon(ctx, in.Body, s)
 		})
 	stream(api, ask("logs", "/v1/logs", "Output of instances, one row a line"),
 		func(ctx context.Context, in *body[LogsRequest], s Sink) (struct{}, error) {

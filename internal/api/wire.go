@@ -75,13 +75,20 @@ type RollbackRequest struct {
 	To          int    `json:"to,omitempty"`
 }
 
+// AbandonRequest gives up what is unfinished of a service's rollouts. Environment ""
+// means in every environment.
+type AbandonRequest struct {
+	Service     string `json:"service"`
+	Environment string `json:"environment,omitempty"`
+}
+
 // Rollout is how one rollout ended.
 type Rollout struct {
 	Environment string           `json:"environment"`
 	Service     string           `json:"service"`
 	From        int              `json:"from"`
 	To          int              `json:"to"`
-	Outcome     string           `json:"outcome" enum:"done,unchanged,refused,undone,stuck"`
+	Outcome     string           `json:"outcome" enum:"done,unchanged,refused,undone,stuck,given-up"`
 	Reason      string           `json:"reason,omitempty"`
 	Failed      uint64           `json:"failed_requests" doc:"errors that clients saw from the new release"`
 	Shielded    uint64           `json:"shielded" doc:"errors of the new release that the old one answered instead"`

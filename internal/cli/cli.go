@@ -87,7 +87,7 @@ EXIT STATUS
 	root.PersistentFlags().BoolVar(&v.json, "json", false, "print one JSON document on stdout; progress stays on stderr")
 	root.PersistentFlags().BoolVar(&v.quiet, "quiet", false, "no progress on stderr")
 	root.AddCommand(
-		newValidate(g), newPlan(g), newUp(g), newStatus(g), newBuild(g), newDeploy(g), newRollback(g), newLogs(g),
+		newValidate(g), newPlan(g), newUp(g), newStatus(g), newBuild(g), newDeploy(g), newRollback(g), newAbandon(g), newLogs(g),
 		newMigrate(g), newIsolation(g), newProbe(g), newPipeline(g), newAWS(g), newSetup(g, setup), newDemo(g), newDown(g), newVersion(g),
 	)
 	addHelpers(root)

@@ -66,7 +66,7 @@ func writeStatus(w io.Writer, s api.Status) {
 		}
 	}
 	for _, u := range s.Unfinished {
-		fmt.Fprintf(w, "\nunfinished: %s; the next engine tries again\n", u)
+		fmt.Fprintf(w, "\nunfinished: %s\n", u)
 	}
 }
 

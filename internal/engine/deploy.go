@@ -19,7 +19,7 @@ import (
 // the order they are declared; the first that is not done ends it.
 func (e *Engine) Deploy(ctx context.Context, r api.DeployRequest, sink api.Sink) ([]api.Rollout, error) {
 	return e.inEnvironments(ctx, "deploy of "+r.Service, r.Service, r.Environment, sink,
-		func(w *world, s landscape.Service, sink api.Sink) (rolloutIn, error) {
+		func(ctx context.Context, w *world, s landscape.Service, sink api.Sink) (rolloutIn, error) {
 			digest, err := e.deployImage(ctx, w, s, r.Image, sink)
 			return func(environment string) (api.Rollout, error) {
 				return e.rollout(ctx, w, environment, s, digest, sink)
@@ -39,7 +39,7 @@ func (e *Engine) deployImage(ctx context.Context, w *world, s landscape.Service,
 // as a new release, by the same steps.
 func (e *Engine) Rollback(ctx context.Context, r api.RollbackRequest, sink api.Sink) ([]api.Rollout, error) {
 	return e.inEnvironments(ctx, "rollback of "+r.Service, r.Service, r.Environment, sink,
-		func(w *world, s landscape.Service, sink api.Sink) (rolloutIn, error) {
+		func(ctx context.Context, w *world, s landscape.Service, sink api.Sink) (rolloutIn, error) {
 			return func(environment string) (api.Rollout, error) {
 				return e.rollBackTo(ctx, w, environment, s, r.To, sink)
 			}, nil
@@ -87,9 +87,13 @@ type rolloutIn func(environment string) (api.Rollout, error)
 
 // inEnvironments does one kind of rollout in one or all environments.
 func (e *Engine) inEnvironments(ctx context.Context, name, service, environment string, sink api.Sink,
-	prepare func(*world, landscape.Service, api.Sink) (rolloutIn, error)) (rollouts []api.Rollout, err error) {
-	err = e.operate(ctx, operation{name: name, world: func(context.Context, api.Sink) (*world, error) { return e.whereRolledOut(service, environment) },
-		do: func(_ context.Context, w *world, _ *migration, sink api.Sink) error {
+	prepare func(context.Context, *world, landscape.Service, api.Sink) (rolloutIn, error)) (rollouts []api.Rollout, err error) {
+	var environments []string
+	if environment != "" {
+		environments = []string{environment}
+	}
+	err = e.operate(ctx, operation{name: name, environments: environments, rollout: service, world: func(context.Context, api.Sink) (*world, error) { return e.whereRolledOut(service, environment) },
+		do: func(ctx context.Context, w *world, _ *migration, sink api.Sink) error {
 			s, err := w.service(service)
 			if err != nil {
 				return err
@@ -98,7 +102,7 @@ func (e *Engine) inEnvironments(ctx context.Context, name, service, environment 
 			if err != nil {
 				return err
 			}
-			do, err := prepare(w, s, sink)
+			do, err := prepare(ctx, w, s, sink)
 			if err != nil {
 				return err
 			}

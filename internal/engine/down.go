@@ -180,7 +180,7 @@ func (e *Engine) unknownSources(ctx context.Context, w *world, sink api.Sink) er
 // what is gone and resumed later would do to new environments what was meant for the
 // old. Images and the history of releases stay, without the values of variables.
 func (e *Engine) forget(ctx context.Context) error {
-	if err := e.store.Forget(ctx, documentMigration, documentEnvironment, documentSettings); err != nil {
+	if err := e.store.Forget(ctx, documentMigration, documentEnvironment, documentSettings, documentLeftover); err != nil {
 		return err
 	}
 	return removeFile(filepath.Join(e.dir, "gateway.json"))

@@ -37,6 +37,7 @@ type Engine struct {
 	gateway  *gatewayclient.Client
 	sites    map[string]opener
 	rollouts rollout.Options // of every rollout
+	brief    journal.Limits  // of what somebody waits for; see settle.go
 	patience time.Duration   // how long a site far away may take to answer; see asking
 	roots    *x509.CertPool  // for the certificates of fronts; nil: the system's
 	keeper   keeper
@@ -77,7 +78,7 @@ func open(dir string, log *slog.Logger, sites map[string]opener, quit context.Ca
 	}
 	e := &Engine{
 		dir: dir, store: s, journal: journal.Open(s), images: images, sites: sites,
-		gateway: gatewayclient.New(filepath.Join(dir, "gateway.sock")), quit: quit, patience: sitePatience,
+		gateway: gatewayclient.New(filepath.Join(dir, "gateway.sock")), quit: quit, patience: sitePatience, brief: briefLimits,
 		since: time.Now(),
 	}
 	e.log = slog.New(discreet{log.Handler(), &e.secrets})

@@ -21,15 +21,15 @@ func TestHealingWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.up()
-	giveBack, err := b.claim("an operation without end")
-	b.ok(err)
+	right := &claim{name: "an operation without end"}
+	b.ok(b.claim(t.Context(), right))
 	for range 3 {
 		b.front.End("production")
 		b.lives("production")
 		b.front.End("test")
 		b.lives("test")
 	}
-	giveBack()
+	b.giveBack(right)
 	b.serves("production", "till", 1)
 }
 

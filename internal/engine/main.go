@@ -98,6 +98,7 @@ func serve(ctx context.Context, dir string, log *slog.Logger) (err error) {
 	var keeping sync.WaitGroup
 	keeping.Go(func() { e.keepGateway(ctx) })
 	keeping.Go(func() { e.keepStreams(ctx) })
+	keeping.Go(func() { e.keepSettled(ctx) })
 	keeping.Go(func() { e.keepRelays(ctx) })
 	defer keeping.Wait()
 	defer quit()

@@ -65,9 +65,10 @@ func (b *bench) free() {
 	b.Helper()
 	limit := time.After(10 * time.Second)
 	for {
-		end, err := b.claim("test")
+		right := &claim{name: "test"}
+		err := b.claim(b.Context(), right)
 		if err == nil {
-			end()
+			b.giveBack(right)
 			return
 		}
 		select {

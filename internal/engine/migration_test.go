@@ -147,7 +147,7 @@ func TestResumedElsewhere(t *testing.T) {
 	w, err := b.current()
 	b.ok(err)
 	p := migrate.Plan{Migration: "datacenter", Environment: "test", From: migrate.Source, MaxPause: time.Second}
-	err = b.resumeSwitch(t.Context(), w, journal.Run{ID: "one", Kind: p.Kind(), Payload: p.Payload()}, b.events.sink())
+	err = b.resumeSwitch(t.Context(), w, b.journal, journal.Run{ID: "one", Kind: p.Kind(), Payload: p.Payload()}, b.events.sink())
 	if err == nil || !strings.Contains(err.Error(), `towards environment "test"`) {
 		t.Errorf("%v", err)
 	}

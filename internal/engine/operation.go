@@ -2,49 +2,20 @@ package engine
 
 import (
 	"context"
-	"sync"
 
 	"godwit/internal/api"
 )
-
-// claims lets one change happen at a time: a rollout during a cutover would
-// move what the cutover is waiting for.
-type claims struct {
-	guard  sync.Mutex
-	active string
-}
-
-// claim is the right to change things; the caller gives it back. Errors: a Busy
-// Failure that names what is under way.
-func (c *claims) claim(name string) (giveBack func(), err error) {
-	c.guard.Lock()
-	defer c.guard.Unlock()
-	if c.active != "" {
-		return nil, api.Fail(api.Busy, "%s is under way; wait for it, or end it with Ctrl-C where it runs, then run this again", c.active)
-	}
-	c.active = name
-	return func() {
-		c.guard.Lock()
-		defer c.guard.Unlock()
-		c.active = ""
-	}, nil
-}
-
-// underWay names the operation that runs; "" when none does.
-func (c *claims) underWay() string {
-	c.guard.Lock()
-	defer c.guard.Unlock()
-	return c.active
-}
-
-// busy reports whether an operation is under way.
-func (c *claims) busy() bool { return c.underWay() != "" }
 
 // operation is something that changes what runs. What is nil is left out.
 type operation struct {
 	name string
 	// world finds what it works on; nil: what is up.
 	world func(ctx context.Context, sink api.Sink) (*world, error)
+	// environments that it is about; those of others may be worked on meanwhile.
+	// None: all of them.
+	environments []string
+	// rollout is the service that it rolls out: whoever gives that up may end it.
+	rollout string
 	// apart: what was under way before is not settled first.
 	apart bool
 	// migration is the name of the one that it is about.
@@ -61,11 +32,16 @@ type operation struct {
 // gives the right back. What it says is in the engine's log too, as are its begin
 // and its end, and secrets are in none of it.
 func (e *Engine) operate(ctx context.Context, o operation, sink api.Sink) error {
-	giveBack, err := e.claim(o.name)
-	if err != nil {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	right := &claim{name: o.name, environments: o.environments}
+	if o.rollout != "" {
+		right.end, right.service = end, o.rollout
+	}
+	if err := e.claim(ctx, right); err != nil {
 		return err
 	}
-	defer giveBack()
+	defer e.giveBack(right)
 	e.log.Info("operation begins", "operation", o.name)
 	if err := e.attempt(ctx, o, e.logged(sink)); err != nil {
 		err = e.secrets.concealError(err)
@@ -87,7 +63,7 @@ func (e *Engine) attempt(ctx context.Context, o operation, sink api.Sink) error 
 		}
 	}
 	if !o.apart {
-		if err := e.settle(ctx, w, sink); err != nil {
+		if err := e.settleFor(ctx, w, o.environments, sink); err != nil {
 			return err
 		}
 	}

@@ -2,15 +2,8 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-
-	"godwit/internal/api"
-	"godwit/internal/fleet"
-	"godwit/internal/journal"
-	"godwit/internal/migrate"
-	"godwit/internal/rollout"
 )
 
 // recover finds again what the last engine left running, and finishes or undoes
@@ -74,49 +67,4 @@ func (e *Engine) lastWorld(ctx context.Context, s settings) (*world, error) {
 	}
 	w := &world{landscape: l, settings: s}
 	return w, e.openSite(ctx, w, e.logSink())
-}
-
-// settle finishes or undoes every run that the journal has begun and not ended,
-// before anything else is begun.
-func (e *Engine) settle(ctx context.Context, w *world, sink api.Sink) error {
-	runs, err := e.journal.Unfinished(ctx)
-	if err != nil || len(runs) == 0 {
-		return err
-	}
-	var errs []error
-	for _, run := range runs {
-		e.log.Warn("settling what was under way", "run", run.ID, "kind", run.Kind, "subject", run.Subject)
-		if err := e.resume(ctx, w, run, sink); err != nil {
-			errs = append(errs, fmt.Errorf("%s of %s: %w", run.Kind, run.Subject, err))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("what was begun earlier can be neither finished nor undone yet, and nothing else is begun before: %w; mend that and try again", err)
-	}
-	return nil
-}
-
-func (e *Engine) resume(ctx context.Context, w *world, run journal.Run, sink api.Sink) error {
-	switch run.Kind {
-	case rollout.Kind:
-		return e.resumeRollout(ctx, w, run, sink)
-	case migrate.KindCutover, migrate.KindRollback:
-		return e.resumeSwitch(ctx, w, run, sink)
-	case migrate.KindSync:
-		return e.resumeSync(ctx, run)
-	}
-	return fmt.Errorf("nobody knows how to go on with a %q: it was written by another version of godwit", run.Kind)
-}
-
-func (e *Engine) resumeRollout(ctx context.Context, w *world, run journal.Run, sink api.Sink) error {
-	var p rollout.Plan
-	if err := json.Unmarshal(run.Payload, &p); err != nil {
-		return err
-	}
-	outcome, err := e.journal.Resume(ctx, run, rollout.Steps(e.healed(w), p), sink.Steps(run.Subject))
-	r, err := e.rolloutEnded(ctx, p, fleet.Traffic{}, outcome, err)
-	if err == nil && outcome.Status == journal.Stuck {
-		err = errors.New(r.Reason)
-	}
-	return err
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"godwit/internal/api"
+	"godwit/internal/journal"
 	"godwit/internal/landscape"
 	"godwit/internal/site"
 	"godwit/internal/version"
@@ -51,12 +52,25 @@ func (e *Engine) unfinished(ctx context.Context) ([]string, error) {
 	runs, err := e.journal.Unfinished(ctx)
 	var names []string
 	for _, r := range runs {
-		names = append(names, r.Kind+" "+r.Subject)
+		names = append(names, e.secrets.conceal(e.waits(ctx, r)))
 	}
 	if err != nil {
 		err = fmt.Errorf("what is unfinished cannot be read: %w", err)
 	}
 	return names, err
+}
+
+// waits says what an unfinished run waits for, and how it is given up.
+func (e *Engine) waits(ctx context.Context, r journal.Run) string {
+	name := r.Kind + " " + r.Subject
+	record, err := e.journal.Record(ctx, r.ID)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("%s: %v", name, err)
+	case record.Outcome.Status != journal.Stuck:
+		return name + ": it is under way" + wayOut(r)
+	}
+	return fmt.Sprintf("%s: step %q cannot be finished nor undone: %s; the engine tries on%s", name, record.Outcome.Failed, text(record.Outcome.Cause), wayOut(r))
 }
 
 // seeMigration is the state of a migration, or why it is not known.

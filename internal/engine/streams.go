@@ -58,11 +58,15 @@ func (e *Engine) keepRelay(ctx context.Context, w *world, name string) error {
 func (e *Engine) keepStreams(ctx context.Context) {
 	every(ctx, streamsCheck, func() {
 		w, err := e.current()
-		if err != nil || e.busy() {
-			return // whoever is under way joins what it needs
+		if err != nil {
+			return
 		}
 		for _, m := range w.landscape.Migrations {
-			if err := e.rejoinIdle(ctx, w, m.Name); err != nil && ctx.Err() == nil {
+			err := e.rejoinIdle(ctx, w, m.Name)
+			for isBusy(err) && e.idle(ctx) == nil {
+				err = e.rejoinIdle(ctx, w, m.Name)
+			}
+			if err != nil && ctx.Err() == nil {
 				e.log.Error("streams", "migration", m.Name, "error", err)
 			}
 		}
@@ -70,7 +74,7 @@ func (e *Engine) keepStreams(ctx context.Context) {
 }
 
 // rejoinIdle asks the site before it claims anything, so that no command finds
-// the engine busy because AWS is slow.
+// the engine busy because AWS is slow. Busy when an operation is under way.
 func (e *Engine) rejoinIdle(ctx context.Context, w *world, name string) error {
 	m, err := e.migration(ctx, w, name)
 	if err != nil || !w.fronted() || !m.state.underWay() {
@@ -80,11 +84,11 @@ func (e *Engine) rejoinIdle(ctx context.Context, w *world, name string) error {
 		return err
 	}
 	defer m.links.close()
-	giveBack, err := e.claim("keeping the streams of migration " + m.Name)
-	if err != nil {
-		return nil
+	right := &claim{name: "keeping the streams of migration " + m.Name, brief: true}
+	if err := e.claim(ctx, right); err != nil {
+		return err
 	}
-	defer giveBack()
+	defer e.giveBack(right)
 	if err := m.load(ctx); err != nil || !m.state.underWay() {
 		return err // it ended meanwhile
 	}

@@ -75,7 +75,7 @@ func (m *migration) turn(ctx context.Context, from migrate.Side, sink api.Sink) 
 }
 
 // resumeSwitch finishes or undoes a switch that a killed engine left.
-func (e *Engine) resumeSwitch(ctx context.Context, w *world, run journal.Run, sink api.Sink) error {
+func (e *Engine) resumeSwitch(ctx context.Context, w *world, j *journal.Journal, run journal.Run, sink api.Sink) error {
 	p, err := migrate.ParsePlan(run.Payload)
 	if err != nil {
 		return err
@@ -90,11 +90,11 @@ func (e *Engine) resumeSwitch(ctx context.Context, w *world, run journal.Run, si
 	if m.Environment != p.Environment {
 		return fmt.Errorf("it was begun towards environment %q, and the landscape moves migration %q into %q: declare it as it was", p.Environment, m.Name, m.Environment)
 	}
-	return m.resume(ctx, run, p, sink)
+	return m.resume(ctx, j, run, p, sink)
 }
 
 // resume is where the locks of the engine before are taken over.
-func (m *migration) resume(ctx context.Context, run journal.Run, p migrate.Plan, sink api.Sink) error {
+func (m *migration) resume(ctx context.Context, j *journal.Journal, run journal.Run, p migrate.Plan, sink api.Sink) error {
 	open := whole
 	if m.engine.takesBack(ctx, run, p) {
 		open = wholeOrLast
@@ -104,7 +104,7 @@ func (m *migration) resume(ctx context.Context, run journal.Run, p migrate.Plan,
 	}
 	defer m.links.close()
 	s := migrate.NewSwitch(p, m.links.writers, &traffic{m})
-	outcome, err := m.engine.journal.Resume(ctx, run, s.Steps(), sink.Steps(m.scope()))
+	outcome, err := j.Resume(ctx, run, s.Steps(), sink.Steps(m.scope()))
 	if outcome.Status == journal.Undone {
 		return nil // that is what was to be reached
 	}

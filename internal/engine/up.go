@@ -64,7 +64,7 @@ func (e *Engine) next(ctx context.Context, r api.UpRequest, sink api.Sink) (*wor
 		if err := e.keepAlive(ctx, w); err != nil {
 			return nil, err
 		}
-		return w, e.settle(ctx, w, sink)
+		return w, e.settleFor(ctx, w, nil, sink)
 	}
 	w.site = old.site
 	if w.fronted() { // it keeps nothing here, and knows the landscape
@@ -76,7 +76,7 @@ func (e *Engine) next(ctx context.Context, r api.UpRequest, sink api.Sink) (*wor
 	if err := e.ensureGateway(ctx, w.settings.Listen); err != nil {
 		return nil, err
 	}
-	return w, e.settle(ctx, old, sink)
+	return w, e.settleFor(ctx, old, nil, sink)
 }
 
 // enter makes a world the one that the engine works on, now and after a restart.

@@ -44,7 +44,7 @@ func (x *execution) committed() bool {
 // resume goes on from what is written down.
 func (x *execution) resume(ctx context.Context) (Outcome, error) {
 	switch Status(x.run.Status) {
-	case Done, Undone:
+	case Done, Undone, GivenUp:
 		return ended(x.run, nil)
 	}
 	if !x.committed() {

@@ -49,8 +49,9 @@ type Status string
 const (
 	Running Status = "running"
 	Done    Status = "done"
-	Undone  Status = "undone" // failed or interrupted, and taken back
-	Stuck   Status = "stuck"  // can neither be finished nor undone now; Resume tries again
+	Undone  Status = "undone"   // failed or interrupted, and taken back
+	Stuck   Status = "stuck"    // can neither be finished nor undone now; Resume tries again
+	GivenUp Status = "given-up" // was stuck, and somebody decided to leave it so; see GiveUp
 )
 
 // Outcome is how a run ended.

@@ -40,16 +40,26 @@ type Journal struct {
 	Limits Limits // may be changed before the first run
 
 	book   Book
-	mu     sync.Mutex
-	active map[string]bool
+	active *active
+}
+
+// active are the runs that are under way.
+type active struct {
+	mu  sync.Mutex
+	ids map[string]bool
 }
 
 // Open returns the journal that is written into book.
 func Open(book Book) *Journal {
-	return &Journal{book: book, active: map[string]bool{}, Limits: Limits{
+	return &Journal{book: book, active: &active{ids: map[string]bool{}}, Limits: Limits{
 		Undo: 30 * time.Second, Finish: 2 * time.Minute, Grace: 30 * time.Second,
 		Pause: 20 * time.Millisecond, LongestPause: 2 * time.Second,
 	}}
+}
+
+// Within is the same journal with other limits.
+func (j *Journal) Within(l Limits) *Journal {
+	return &Journal{Limits: l, book: j.book, active: j.active}
 }
 
 // Run does the steps in their order. It returns when all are done, or all that
@@ -101,6 +111,30 @@ func (j *Journal) Resume(ctx context.Context, run Run, steps []Step, observe fun
 	return j.execution(kept, steps, observe).resume(ctx)
 }
 
+// GiveUp ends a run that can neither be finished nor undone: nothing of it is done
+// any more, nor taken back. What it leaves behind is the caller's. ErrActive while
+// it runs; a run that has ended stays as it ended.
+func (j *Journal) GiveUp(ctx context.Context, id, why string) (Outcome, error) {
+	if err := j.claim(id); err != nil {
+		return Outcome{}, err
+	}
+	defer j.yield(id)
+	kept, err := j.book.Run(ctx, id)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if Status(kept.Status) == Running || Status(kept.Status) == Stuck {
+		if kept.Cause != "" {
+			why += "; it was stuck: " + kept.Cause
+		}
+		kept.Status, kept.Cause, kept.Ended = string(GivenUp), why, time.Now()
+		if err := j.book.SaveRun(context.WithoutCancel(ctx), kept); err != nil {
+			return Outcome{}, err
+		}
+	}
+	return outcome(kept, nil), nil
+}
+
 // Unfinished returns the runs to Resume, oldest first; runs under way are among them.
 func (j *Journal) Unfinished(ctx context.Context) ([]Run, error) {
 	kept, err := j.book.Runs(ctx, string(Running), string(Stuck))
@@ -134,19 +168,19 @@ func (j *Journal) Record(ctx context.Context, id string) (Record, error) {
 }
 
 func (j *Journal) claim(id string) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.active[id] {
+	j.active.mu.Lock()
+	defer j.active.mu.Unlock()
+	if j.active.ids[id] {
 		return fmt.Errorf("%w: %s", ErrActive, id)
 	}
-	j.active[id] = true
+	j.active.ids[id] = true
 	return nil
 }
 
 func (j *Journal) yield(id string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	delete(j.active, id)
+	j.active.mu.Lock()
+	defer j.active.mu.Unlock()
+	delete(j.active.ids, id)
 }
 
 func (j *Journal) execution(run store.Run, steps []Step, observe func(Event)) *execution {

@@ -87,6 +87,11 @@ func (c *Client) Rollback(ctx context.Context, r api.RollbackRequest, w Watch) (
 	return follow[[]api.Rollout](ctx, c, "/v1/rollback", r, w)
 }
 
+// Abandon gives up rollouts that are stuck.
+func (c *Client) Abandon(ctx context.Context, r api.AbandonRequest, w Watch) ([]api.Rollout, error) {
+	return follow[[]api.Rollout](ctx, c, "/v1/abandon", r, w)
+}
+
 // Logs sends one api.LogLine a row.
 func (c *Client) Logs(ctx context.Context, r api.LogsRequest, w Watch) error {
 	_, err := follow[struct{}](ctx, c, "/v1/logs", r, w)
