@@ -10,12 +10,14 @@ import (
 	"godwit/internal/engine"
 	"godwit/internal/gateway"
 	"godwit/internal/site/local"
+	"godwit/internal/watch"
 )
 
 // processes are the hidden first arguments: the binary re-executes itself as these.
 var processes = map[string]func(args []string) int{
 	"engine":  engine.Main,
 	"gateway": gateway.Main,
+	"watch":   watch.Main,
 }
 
 func main() {

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
 	"godwit/internal/api"
 	"godwit/internal/api/client"
+	"godwit/internal/watch"
 )
 
 const (
@@ -51,7 +51,7 @@ func (g *globals) ensureEngine(ctx context.Context) (c *client.Client, first boo
 		return nil, false, api.Fail(api.Usage, "the path of the state directory is too long: %s has %d bytes, a unix socket takes %d; choose a shorter one with --state", g.socket(), n, longestSocket)
 	}
 	c = g.engine()
-	if _, err := c.Health(ctx); !errors.Is(err, client.ErrNoEngine) && !errors.Is(err, client.ErrCutOff) {
+	if err := g.lives(ctx, c); !errors.Is(err, client.ErrNoEngine) && !errors.Is(err, client.ErrCutOff) {
 		return c, false, err // ErrCutOff: it was killed just now
 	}
 	if err := os.MkdirAll(g.state, 0o711); err != nil {
@@ -67,6 +67,18 @@ func (g *globals) ensureEngine(ctx context.Context) (c *client.Client, first boo
 	return c, first, nil
 }
 
+// lives asks an engine whether it lives. One that was killed is started again by
+// whoever watches it, and the question waits for it.
+func (g *globals) lives(ctx context.Context, c *client.Client) error {
+	limit, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	_, err := c.Health(limit)
+	if limit.Err() != nil && ctx.Err() == nil {
+		return api.Fail(api.Failed, "the engine does not answer within %v: it is started again and again, and ends, or it hangs; its log is %s: %s", startTimeout, g.engineLog(), lastLines(g.engineLog()))
+	}
+	return err
+}
+
 // startEngine starts an engine and waits until it answers. If another command
 // was quicker, or the last engine is about to end, it waits for that.
 func (g *globals) startEngine(ctx context.Context, c *client.Client) error {
@@ -78,7 +90,7 @@ func (g *globals) startEngine(ctx context.Context, c *client.Client) error {
 	again := time.NewTicker(respawn)
 	defer again.Stop()
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
-		_, err := c.Health(ctx)
+		err := g.lives(ctx, c)
 		if err == nil || !errors.Is(err, client.ErrNoEngine) || !e.hasEnded() {
 			return struct{}{}, err
 		}
@@ -104,7 +116,7 @@ func (g *globals) startEngine(ctx context.Context, c *client.Client) error {
 	return fmt.Errorf("the engine does not answer: %w; its log is %s", err, g.engineLog())
 }
 
-func (g *globals) engineLog() string { return filepath.Join(g.state, "engine.log") }
+func (g *globals) engineLog() string { return watch.At(g.state).EngineLog() }
 
 // engineProcess is an engine that this command has started. It outlives it.
 type engineProcess struct {
@@ -118,13 +130,16 @@ func (g *globals) spawnEngine() (*engineProcess, error) {
 		return nil, err
 	}
 	log, err := os.OpenFile(g.engineLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("engine log: %w; choose another directory with --state", err)
+	case err != nil: // a disk that takes nothing more keeps no engine from starting
+		log = watch.OpenLog(g.engineLog())
 	}
 	defer log.Close()
 	e := &engineProcess{cmd: exec.Command(self, "engine", "--state", g.state), ended: make(chan struct{})}
 	e.cmd.Stdout, e.cmd.Stderr = log, log
-	e.cmd.Dir = g.state
+	e.cmd.Env, e.cmd.Dir = watch.EngineEnv(os.Environ()), g.state
 	detach(e.cmd)
 	if err := e.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the engine: %w", err)

@@ -8,7 +8,7 @@
 // "listen ADDRESS"; the answer is one status byte with the socket attached
 // (ok), or the status byte and a text (refused). One request per connection.
 //
-// It imports nothing of godwit and may be imported by gateway, relay, the local
+// It imports only sockets of godwit and may be imported by gateway, relay, the local
 // site and the engine.
 package door
 

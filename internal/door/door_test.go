@@ -158,3 +158,31 @@ func TestADeadDoorIsAnErrorAndContextsAreKept(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestSilentClients: thousands that connect and say nothing keep nobody waiting.
+func TestSilentClients(t *testing.T) {
+	t.Parallel()
+	ln := echo(t)
+	socket := serve(t, policy{ln.Addr().String()})
+	var silent []net.Conn
+	defer func() {
+		for _, c := range silent {
+			c.Close()
+		}
+	}()
+	for range 2000 {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		silent = append(silent, c)
+	}
+	c, err := Dial(t.Context(), socket, "tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if _, err := silent[0].Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the one that was silent for longest is there still: %v", err)
+	}
+}

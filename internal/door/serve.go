@@ -16,10 +16,17 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"godwit/internal/sockets"
 )
 
+// maxSilent is how many clients may be connected that have not asked yet. One more
+// takes the place of the one that has been silent for longest.
+const maxSilent = 256
+
 // Serve answers requests on ln until ctx ends or ln is closed, then waits for
-// the requests under way. It closes ln.
+// the requests under way. It closes ln. Whatever clients do, the door goes on: an
+// environment ends with it.
 func Serve(ctx context.Context, ln *net.UnixListener, o Opener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var requests sync.WaitGroup
@@ -27,30 +34,31 @@ func Serve(ctx context.Context, ln *net.UnixListener, o Opener) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
+	crowd := sockets.NewCrowd(maxSilent)
 	for {
 		conn, err := ln.AcceptUnix()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case err != nil:
-			return fmt.Errorf("door %s: %w", ln.Addr(), err)
+		if err != nil {
+			if crowd.Failed(err) {
+				return nil
+			}
+			continue
 		}
-		requests.Add(1)
-		go func() {
-			defer requests.Done()
+		spoke := crowd.Enter(conn)
+		requests.Go(func() {
 			defer conn.Close()
-			answer(ctx, conn, o)
-		}()
+			answer(ctx, conn, o, spoke)
+		})
 	}
 }
 
-func answer(ctx context.Context, conn *net.UnixConn, o Opener) {
+func answer(ctx context.Context, conn *net.UnixConn, o Opener, spoke func()) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
 	// The client says nothing more: the end of its stream means that it left.
 	line, err := bufio.NewReader(io.LimitReader(conn, maxRequest)).ReadString('\n')
+	spoke()
 	if err != nil {
 		return
 	}

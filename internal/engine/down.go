@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -150,7 +149,7 @@ func (e *Engine) endAll(ctx context.Context, w *world, approve bool, sink api.Si
 	if err := e.forget(ctx); err != nil {
 		return err
 	}
-	return removeFile(filepath.Join(e.dir, socketName)) // commands no longer expect an engine here
+	return e.watch.End(ctx) // commands no longer expect an engine here
 }
 
 // leaveSource takes godwit's traces off the source of a migration.
@@ -180,10 +179,7 @@ func (e *Engine) unknownSources(ctx context.Context, w *world, sink api.Sink) er
 // what is gone and resumed later would do to new environments what was meant for the
 // old. Images and the history of releases stay, without the values of variables.
 func (e *Engine) forget(ctx context.Context) error {
-	if err := e.store.Forget(ctx, documentMigration, documentEnvironment, documentSettings, documentLeftover); err != nil {
-		return err
-	}
-	return removeFile(filepath.Join(e.dir, "gateway.json"))
+	return e.store.Forget(ctx, documentMigration, documentEnvironment, documentSettings, documentLeftover)
 }
 
 // removeFile removes a file; it may be gone already.

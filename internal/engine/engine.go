@@ -25,6 +25,7 @@ import (
 	"godwit/internal/rollout"
 	"godwit/internal/site"
 	"godwit/internal/store"
+	"godwit/internal/watch"
 )
 
 // Engine serves one state directory: one landscape, one gateway, one site.
@@ -42,6 +43,7 @@ type Engine struct {
 	roots    *x509.CertPool  // for the certificates of fronts; nil: the system's
 	keeper   keeper
 	healers  healers
+	watch    *watch.Watch
 	secrets  secrets
 	relays   sync.Mutex // held while they are kept open, and while they are closed for good
 	self     identified
@@ -65,9 +67,10 @@ type world struct {
 	site      site.Site
 }
 
-// open opens the state directory for the sites of a registry. quit is called
-// when down has ended everything.
-func open(dir string, log *slog.Logger, sites map[string]opener, quit context.CancelFunc) (*Engine, error) {
+// open opens the state directory that w watches, for the sites of a registry. quit
+// is called when down has ended everything.
+func open(w *watch.Watch, log *slog.Logger, sites map[string]opener, quit context.CancelFunc) (*Engine, error) {
+	dir := w.Dir()
 	s, err := store.Open(filepath.Join(dir, "engine.db"))
 	if err != nil {
 		return nil, err
@@ -78,8 +81,8 @@ func open(dir string, log *slog.Logger, sites map[string]opener, quit context.Ca
 	}
 	e := &Engine{
 		dir: dir, store: s, journal: journal.Open(s), images: images, sites: sites,
-		gateway: gatewayclient.New(filepath.Join(dir, "gateway.sock")), quit: quit, patience: sitePatience, brief: briefLimits,
-		since: time.Now(),
+		gateway: gatewayclient.New(w.AdminSocket()), quit: quit, patience: sitePatience, brief: briefLimits,
+		watch: w, since: time.Now(),
 	}
 	e.log = slog.New(discreet{log.Handler(), &e.secrets})
 	e.healers.log = e.log
@@ -89,6 +92,7 @@ func open(dir string, log *slog.Logger, sites map[string]opener, quit context.Ca
 func (e *Engine) close() error {
 	e.healers.close()
 	e.gateway.Close()
+	e.watch.Sockets.Close()
 	return e.store.Close()
 }
 

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"godwit/internal/sockets"
+	"godwit/internal/watch"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 	gatewayCheck = 500 * time.Millisecond
 )
 
-// keeper keeps one gateway process running, from the first up until down.
+// keeper knows where a gateway is to run, from the first up until down.
 type keeper struct {
 	mu     sync.Mutex // held while a gateway starts or ends: nobody starts what somebody ends
 	listen string     // "" while no gateway is to run
@@ -33,12 +34,16 @@ func (k *keeper) want(listen string) {
 	k.listen = listen
 }
 
-// ensureGateway has a gateway serve from now on. Its process outlives the engine.
+// ensureGateway has a gateway serve from now on. Its process and its sockets
+// outlive the engine.
 func (e *Engine) ensureGateway(ctx context.Context, listen string) error {
 	e.keeper.mu.Lock()
 	defer e.keeper.mu.Unlock()
 	if e.gateway.Healthy(ctx) != nil {
-		if err := e.startGateway(ctx, listen); err != nil {
+		if err := e.openGateway(ctx, listen); err != nil {
+			return err
+		}
+		if err := e.startGateway(ctx); err != nil {
 			return err
 		}
 	}
@@ -46,95 +51,104 @@ func (e *Engine) ensureGateway(ctx context.Context, listen string) error {
 	return nil
 }
 
-// startGateway starts the gateway's process and waits until it answers.
-func (e *Engine) startGateway(ctx context.Context, listen string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
+// openGateway opens the gateway's sockets, unless they are kept, and has the
+// watchdogs keep them too. From then on a gateway is wanted.
+func (e *Engine) openGateway(ctx context.Context, listen string) error {
+	kept := e.watch.Sockets
+	if kept.Has(sockets.Clients) && kept.Address(sockets.Clients) != listen && !e.watch.Running(watch.Gateway) {
+		kept.Drop(sockets.Clients) // of another address, where no gateway came up
 	}
-	log, err := os.OpenFile(filepath.Join(e.dir, "gateway.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("gateway log: %w", err)
+	if !kept.Has(sockets.Admin) {
+		if err := e.watch.Listen("unix", sockets.Admin, e.watch.AdminSocket()); err != nil {
+			e.log.Error("the gateway's own socket cannot be made; clients are served without", "error", err)
+		}
 	}
-	defer log.Close()
-	cmd := exec.Command(self, "gateway", "--listen", listen,
-		"--admin", filepath.Join(e.dir, "gateway.sock"), "--state", filepath.Join(e.dir, "gateway.json"))
-	cmd.Dir = e.dir
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	if !kept.Has(sockets.Clients) {
+		ln, err := net.Listen("tcp", listen)
+		if err != nil {
+			return fmt.Errorf("the gateway cannot listen on %s: %w; is the address taken? choose another with --listen", listen, err)
+		}
+		defer ln.Close()
+		if err := kept.Keep(sockets.Clients, ln.(syscall.Conn)); err != nil {
+			return err
+		}
+	}
+	e.watch.Share(ctx)
+	return nil
+}
+
+// startGateway starts the gateway's process, unless somebody has, and waits until
+// it answers.
+func (e *Engine) startGateway(ctx context.Context) error {
+	started, err := e.watch.Start(watch.Gateway)
+	if err != nil {
 		return fmt.Errorf("start the gateway: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // reaps it; the only goroutine that may end with the engine's process
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
-		select {
-		case err := <-ended:
-			return struct{}{}, backoff.Permanent(fmt.Errorf("it ended at once (%v)", err))
-		default:
-			return struct{}{}, e.gateway.Healthy(ctx)
+		if started != nil {
+			if state := started.Ended(); state != nil {
+				return struct{}{}, backoff.Permanent(fmt.Errorf("it ended at once (%v)", state))
+			}
 		}
+		return struct{}{}, e.gateway.Healthy(ctx)
 	}, backoff.WithBackOff(backoff.NewConstantBackOff(10*time.Millisecond)), backoff.WithMaxElapsedTime(gatewayStart))
 	if err != nil {
-		return fmt.Errorf("the gateway does not come up on %s: %w; is the address taken? choose another with --listen; its log is %s", listen, err, log.Name())
+		return fmt.Errorf("the gateway does not come up: %w; its log is %s", err, e.watch.GatewayLog())
 	}
 	return nil
 }
 
-// keepGateway starts the gateway again when it is gone, until ctx ends. It
-// starts from its last good table, so nothing else has to be done.
+// keepGateway keeps the gateway running until ctx ends; it starts from its last
+// good table, so nothing else has to be done. Where its address was taken, it
+// waits for that to become free.
 func (e *Engine) keepGateway(ctx context.Context) {
+	var keeping sync.WaitGroup
+	keeping.Go(func() { e.watch.Keep(ctx, watch.Gateway) })
+	defer keeping.Wait()
 	every(ctx, gatewayCheck, func() {
-		if err := e.reviveGateway(ctx); err != nil && ctx.Err() == nil {
+		if err := e.reopenGateway(ctx); err != nil && ctx.Err() == nil {
 			e.log.Error("gateway", "error", err)
 		}
 	})
 }
 
-func (e *Engine) reviveGateway(ctx context.Context) error {
+func (e *Engine) reopenGateway(ctx context.Context) error {
 	e.keeper.mu.Lock()
 	defer e.keeper.mu.Unlock()
-	if e.keeper.listen == "" || e.gatewayAlive(ctx) {
+	if e.keeper.listen == "" || e.watch.Sockets.Has(sockets.Clients) || e.gateway.Healthy(ctx) == nil {
 		return nil
 	}
-	e.log.Warn("the gateway is gone; starting it again")
-	return e.startGateway(ctx, e.keeper.listen)
+	return e.openGateway(ctx, e.keeper.listen)
 }
 
-// stopGateway ends the gateway's process and waits until it is gone.
+// stopGateway ends the gateway's process and waits until it is gone. First it is
+// not wanted any more, which the watchdogs learn too.
 func (e *Engine) stopGateway(ctx context.Context) error {
 	e.keeper.mu.Lock()
 	defer e.keeper.mu.Unlock()
 	e.keeper.listen = ""
-	if e.gateway.Healthy(ctx) != nil {
-		return nil
-	}
-	// One that ends fast may be gone before it has answered.
-	if err := e.gateway.Shutdown(ctx); err != nil && e.gateway.Healthy(ctx) == nil {
+	e.watch.Sockets.Drop(sockets.Clients, sockets.Admin)
+	if err := e.watch.Agree(ctx); err != nil {
 		return err
 	}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		if e.gateway.Healthy(ctx) == nil {
-			return struct{}{}, errors.New("the gateway still answers")
+		answers := e.gateway.Healthy(ctx) == nil
+		if !answers && !e.watch.Running(watch.Gateway) {
+			return struct{}{}, nil
 		}
-		return struct{}{}, nil
+		if answers {
+			_ = e.gateway.Shutdown(ctx) // one that ends fast may be gone before it has answered
+		}
+		return struct{}{}, errors.New("the gateway still runs")
 	}, backoff.WithBackOff(backoff.NewConstantBackOff(20*time.Millisecond)), backoff.WithMaxElapsedTime(gatewayEnd))
-	return err
-}
-
-// gatewayAlive asks twice, so that one slow answer starts nothing.
-func (e *Engine) gatewayAlive(ctx context.Context) bool {
-	for range 2 {
-		limit, cancel := context.WithTimeout(ctx, 2*time.Second)
-		err := e.gateway.Healthy(limit)
-		cancel()
-		if err == nil {
-			return true
-		}
-		var op *net.OpError
-		if !errors.As(err, &op) && ctx.Err() == nil {
-			continue
+	if err != nil && ctx.Err() == nil {
+		e.log.Warn("the gateway does not end; it is killed", "error", err)
+		if err = e.watch.Signal(watch.Gateway, syscall.SIGKILL); err == nil {
+			err = e.watch.Gone(ctx, watch.Gateway)
 		}
 	}
-	return ctx.Err() != nil
+	if err != nil {
+		return err
+	}
+	return errors.Join(removeFile(e.watch.AdminSocket()), os.RemoveAll(e.watch.GatewayDir()))
 }

@@ -17,13 +17,14 @@ import (
 	"godwit/internal/api"
 	"godwit/internal/gateway"
 	"godwit/internal/site"
+	"godwit/internal/watch"
 )
 
-// TestMain is also the gateway's process: the engine starts it by executing
-// itself.
+// TestMain is also the other processes: the engine starts them by executing itself.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "gateway" {
-		os.Exit(gateway.Main(os.Args[2:]))
+	processes := map[string]func([]string) int{"engine": Main, "gateway": gateway.Main, "watch": watch.Main}
+	if len(os.Args) > 1 && processes[os.Args[1]] != nil {
+		os.Exit(processes[os.Args[1]](os.Args[2:]))
 	}
 	os.Exit(m.Run())
 }
@@ -98,7 +99,7 @@ func TestGatewayKilled(t *testing.T) {
 	}
 	_, err = b.Down(t.Context(), api.DownRequest{Approve: true}, b.events.sink())
 	b.ok(err)
-	b.ok(b.reviveGateway(t.Context())) // nobody wants one any more
+	b.ok(b.reopenGateway(t.Context())) // nobody wants one any more
 	if b.gateway.Healthy(t.Context()) == nil || len(b.pids()) != 2 {
 		t.Error("after down there is a gateway")
 	}
@@ -131,7 +132,7 @@ func TestAddressTaken(t *testing.T) {
 	b.ok(err)
 	defer ln.Close()
 	_, err = b.Up(t.Context(), api.UpRequest{Landscape: b.landscape(), Listen: ln.Addr().String()}, b.events.sink())
-	b.fails(err, api.Failed, ln.Addr().String(), "--listen", "gateway.log")
+	b.fails(err, api.Failed, ln.Addr().String(), "--listen")
 	_, err = b.Up(t.Context(), api.UpRequest{Landscape: b.landscape(), Listen: b.front.address}, b.events.sink())
 	b.ok(err)
 	if status, _ := b.get(host); status != http.StatusOK {

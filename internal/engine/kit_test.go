@@ -30,6 +30,8 @@ import (
 	"godwit/internal/rollout"
 	"godwit/internal/site"
 	"godwit/internal/site/memory"
+	"godwit/internal/sockets"
+	"godwit/internal/watch"
 )
 
 const (
@@ -141,7 +143,8 @@ func (b *bench) start() {
 	b.Helper()
 	sites := maps.Clone(b.sites)
 	sites[defaultSite] = func(context.Context, *Engine, *world, api.Sink) (site.Site, error) { return b.front, nil }
-	e, err := open(b.dir, slog.New(slog.NewTextHandler(b.log, nil)), sites, func() { b.quits++ })
+	log := slog.New(slog.NewTextHandler(b.log, nil))
+	e, err := open(watch.New(watch.At(b.dir), &sockets.Set{}, log), log, sites, func() { b.quits++ })
 	b.ok(err)
 	e.roots = b.roots
 	e.rollouts = rollout.Options{Watch: 250 * time.Millisecond, Poll: 10 * time.Millisecond, Drain: time.Second}

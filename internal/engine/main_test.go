@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,16 +15,18 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/api/client"
+	"godwit/internal/sockets"
+	"godwit/internal/watch"
 )
 
 // serving is the engine's API on its socket, as its process serves it.
 func (b *bench) serving() (ctx context.Context, stop func(), ended <-chan error) {
 	b.Helper()
-	ln, err := listen(filepath.Join(b.dir, socketName))
+	ln, err := b.Engine.listen()
 	b.ok(err)
 	ctx, stop = context.WithCancel(context.Background())
 	result := make(chan error, 1)
-	go func() { result <- serveAPI(ctx, ln, b.Engine, b.Engine.log) }()
+	go func() { result <- b.Engine.serveAPI(ctx, ln, api.Handler(b.Engine, "test")) }()
 	b.Cleanup(stop)
 	return ctx, stop, result
 }
@@ -33,7 +34,7 @@ func (b *bench) serving() (ctx context.Context, stop func(), ended <-chan error)
 func (b *bench) request(ctx context.Context, path, body string) *http.Response {
 	b.Helper()
 	h := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(b.dir, socketName))
+		return new(net.Dialer).DialContext(ctx, "unix", b.Engine.watch.APISocket())
 	}, DisableKeepAlives: true}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine"+path, strings.NewReader(body))
 	b.ok(err)
@@ -112,7 +113,7 @@ func TestEngineToldToEnd(t *testing.T) {
 	until(t, resp, `"undone"`, `"reason"`) // the client hears how it ended
 	b.ok(<-ended)
 	b.serves("production", "till", 1)
-	if _, err := net.Dial("unix", filepath.Join(b.dir, socketName)); err == nil {
+	if _, err := net.Dial("unix", b.Engine.watch.APISocket()); err == nil {
 		t.Error("it still listens")
 	}
 }
@@ -148,9 +149,13 @@ func TestServe(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	log := slog.New(slog.DiscardHandler)
+	w := watch.New(watch.At(dir), &sockets.Set{}, log)
+	if err := w.Claim(t.Context(), watch.Engine, nil); err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error, 1)
-	go func() { ended <- serve(t.Context(), dir, log) }()
-	c := client.New(filepath.Join(dir, socketName))
+	go func() { ended <- serve(t.Context(), w, log) }()
+	c := client.New(w.APISocket())
 	for limit := time.Now().Add(10 * time.Second); ; {
 		if _, err = c.Status(t.Context()); err == nil {
 			break
@@ -159,7 +164,7 @@ func TestServe(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := serve(t.Context(), dir, log); err == nil {
+	if err := serve(t.Context(), w, log); err == nil {
 		t.Error("two engines on one state directory")
 	}
 	if err := c.Down(t.Context(), api.DownRequest{}, client.Watch{}); err != nil {
@@ -168,14 +173,15 @@ func TestServe(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, socketName)); err == nil {
+	if _, err := os.Stat(w.APISocket()); err == nil {
 		t.Error("the socket says that an engine should run")
 	}
 }
 
 func TestSocketPath(t *testing.T) {
 	t.Parallel()
-	if _, err := listen("/" + strings.Repeat("x", longestSocket)); err == nil || !strings.Contains(err.Error(), "--state") {
+	e := &Engine{watch: watch.New(watch.At("/"+strings.Repeat("x", longestSocket)), &sockets.Set{}, slog.New(slog.DiscardHandler))}
+	if _, err := e.listen(); err == nil || !strings.Contains(err.Error(), "--state") {
 		t.Error(err)
 	}
 }

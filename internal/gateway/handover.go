@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,17 +11,20 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
 	"godwit/internal/fleet"
+	"godwit/internal/sockets"
 )
 
 // The hand-over of the listener, on a unix socket beside the admin socket:
 //
-//	new: connects
-//	old: freezes its table; sends one byte with the listening socket, then an
-//	     estate as one line of JSON. Or 'N' and why not.
+//	new: connects; says "heir\n"
+//	old: freezes its table; sends one byte with the clients' listening socket,
+//	     and behind it, if it was given them, the admin API's and the lock of its
+//	     role; then an estate as one line of JSON. Or 'N' and why not.
 //	new: serves; sends "ready\n"
 //	old: "yours\n"; accepts nothing more, finishes its requests, exits
 //
@@ -42,20 +46,25 @@ const (
 	handoverPatience = 5 * time.Second
 )
 
-func handoverSocket(admin string) string { return admin + ".handover" }
+// maxHeirs is how many may be connected without having said anything.
+const maxHeirs = 256
+
+func (c Config) handoverSocket() string { return cmp.Or(c.Handover, c.Admin+".handover") }
 
 // heir is the new gateway's side.
 type heir struct {
 	estate
 	listener net.Listener
+	admin    *net.UnixListener // nil when the old gateway has made it itself
+	lock     *os.File          // of the gateway's role; nil when nobody watches it
 	conn     *net.UnixConn
 	lines    *bufio.Reader
 }
 
 // takeOver asks a running gateway for its listener; nil when none runs.
-func takeOver(ctx context.Context, admin string) (*heir, error) {
+func takeOver(ctx context.Context, socket string) (*heir, error) {
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", handoverSocket(admin))
+	c, err := d.DialContext(ctx, "unix", socket)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, nil
 	}
@@ -74,7 +83,10 @@ func (h *heir) receive() error {
 	if err := h.conn.SetDeadline(time.Now().Add(handoverPatience)); err != nil {
 		return err
 	}
-	first, rights := make([]byte, 1), make([]byte, syscall.CmsgSpace(4))
+	if _, err := io.WriteString(h.conn, "heir\n"); err != nil {
+		return err
+	}
+	first, rights := make([]byte, 1), make([]byte, sockets.RightsSpace())
 	n, oobn, _, _, err := h.conn.ReadMsgUnix(first, rights)
 	if err != nil || n != 1 {
 		return errors.Join(errors.New("it did not answer"), err)
@@ -84,7 +96,7 @@ func (h *heir) receive() error {
 		why, _ := io.ReadAll(io.LimitReader(h.lines, 4096))
 		return fmt.Errorf("it refuses: %s", why)
 	}
-	if h.listener, err = receivedListener(rights[:oobn]); err != nil {
+	if err := h.take(rights[:oobn]); err != nil {
 		return err
 	}
 	line, err := h.lines.ReadBytes('\n')
@@ -94,19 +106,47 @@ func (h *heir) receive() error {
 	return json.Unmarshal(line, &h.estate)
 }
 
-func receivedListener(rights []byte) (net.Listener, error) {
-	messages, err := syscall.ParseSocketControlMessage(rights)
-	if err != nil || len(messages) != 1 {
-		return nil, errors.Join(errors.New("no listener came with the answer"), err)
+// inherited are the names of what comes with the answer, by how much it is.
+func inherited(came int) []string {
+	all := []string{sockets.Admin, sockets.Clients, lockName}
+	switch came {
+	case 1:
+		return all[1:2]
+	case len(all):
+		return all
 	}
-	fds, err := syscall.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 {
-		return nil, errors.Join(errors.New("no listener came with the answer"), err)
+	return nil
+}
+
+// take takes what came with the answer.
+func (h *heir) take(rights []byte) error {
+	set, err := sockets.FromRights(rights, inherited)
+	if err != nil {
+		return fmt.Errorf("no listener came with the answer: %w", err)
 	}
-	syscall.CloseOnExec(fds[0])
-	f := os.NewFile(uintptr(fds[0]), "listener")
-	defer f.Close()
-	return net.FileListener(f)
+	defer set.Close()
+	if h.listener, err = set.Listener(sockets.Clients); err != nil {
+		return err
+	}
+	if h.admin, err = adminOf(set); err != nil {
+		return err
+	}
+	h.lock, err = set.File(lockName)
+	return err
+}
+
+// adminOf is the admin API's listener of a set; nil when there is none.
+func adminOf(set *sockets.Set) (*net.UnixListener, error) {
+	ln, err := set.Listener(sockets.Admin)
+	if err != nil || ln == nil {
+		return nil, err
+	}
+	admin, ok := ln.(*net.UnixListener)
+	if !ok {
+		ln.Close()
+		return nil, errors.New("what should be the admin API's socket is none of the kind")
+	}
+	return admin, nil
 }
 
 // ready tells the old gateway that this one serves, and waits until it knows.
@@ -128,23 +168,58 @@ func (h *heir) close() {
 	if h.listener != nil {
 		h.listener.Close()
 	}
+	if h.admin != nil {
+		h.admin.Close()
+	}
 }
 
-// serveHandover answers would-be heirs until one has taken over, whose
-// connection it returns, or the listener is closed.
+// serveHandover answers would-be heirs until one has taken over, whose connection
+// it returns, or the listener is closed. One that says nothing keeps nobody waiting.
 func (s *Server) serveHandover() *net.UnixConn {
+	var talks sync.WaitGroup
+	defer talks.Wait()
+	succeeded := make(chan *net.UnixConn, 1)
+	crowd := sockets.NewCrowd(maxHeirs)
 	for {
 		conn, err := s.handover.AcceptUnix()
 		if err != nil {
-			return nil
+			if !crowd.Failed(err) {
+				continue
+			}
+			select {
+			case heir := <-succeeded:
+				return heir
+			default:
+				return nil
+			}
 		}
-		err = s.bequeath(conn)
-		if err == nil {
-			return conn
-		}
-		s.cfg.Log.Warn("hand-over did not happen", "error", err)
-		conn.Close()
+		spoke := crowd.Enter(conn)
+		talks.Go(func() {
+			asked := asksForAll(conn)
+			spoke()
+			if !asked {
+				conn.Close()
+				return
+			}
+			if err := s.bequeath(conn); err != nil {
+				s.cfg.Log.Warn("hand-over did not happen", "error", err)
+				conn.Close()
+				return
+			}
+			succeeded <- conn // once: the table is given away once
+			s.handover.Close()
+		})
 	}
+}
+
+// asksForAll reads what an heir says first, byte by byte: the rest is for others.
+func asksForAll(conn *net.UnixConn) bool {
+	if err := conn.SetDeadline(time.Now().Add(handoverPatience)); err != nil {
+		return false
+	}
+	said := make([]byte, len("heir\n"))
+	_, err := io.ReadFull(conn, said)
+	return err == nil && string(said) == "heir\n"
 }
 
 func (s *Server) bequeath(conn *net.UnixConn) error {
@@ -168,15 +243,17 @@ func (s *Server) giveListener(conn *net.UnixConn, e estate) error {
 	if err != nil {
 		return err
 	}
-	raw, err := s.listener.(syscall.Conn).SyscallConn()
+	all, err := s.possessions()
 	if err != nil {
 		return err
 	}
-	var sendErr error
-	err = raw.Control(func(fd uintptr) {
-		_, _, sendErr = conn.WriteMsgUnix([]byte{handoverGives}, syscall.UnixRights(int(fd)), nil)
-	})
-	if err = errors.Join(err, sendErr); err != nil {
+	defer all.Close()
+	rights, _, sent, err := all.Rights()
+	if err != nil {
+		return err
+	}
+	defer sent()
+	if _, _, err := conn.WriteMsgUnix([]byte{handoverGives}, rights, nil); err != nil {
 		return err
 	}
 	if _, err := conn.Write(append(will, '\n')); err != nil {
@@ -187,4 +264,20 @@ func (s *Server) giveListener(conn *net.UnixConn, e estate) error {
 		return fmt.Errorf("the new gateway did not get ready: %q, %w", line, err)
 	}
 	return nil
+}
+
+// lockName is what the lock of the gateway's role is called among what it passes on.
+const lockName = "lock"
+
+// possessions are what an heir gets.
+func (s *Server) possessions() (*sockets.Set, error) {
+	all := &sockets.Set{}
+	err := all.Keep(sockets.Clients, s.listener.(syscall.Conn))
+	if err == nil && s.given {
+		err = errors.Join(all.Keep(sockets.Admin, s.admin), all.Keep(lockName, s.lock))
+	}
+	if err != nil {
+		all.Close()
+	}
+	return all, err
 }

@@ -12,6 +12,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"godwit/internal/sockets"
 )
 
 // Ready is the line a gateway prints on standard output once it serves.
@@ -62,6 +64,8 @@ func parseArgs(args []string, usage io.Writer) (Config, error) {
 	fs.StringVar(&cfg.Listen, "listen", "127.0.0.1:8080", "host:port for clients")
 	fs.StringVar(&cfg.Admin, "admin", "", "unix `socket` of the admin API")
 	fs.StringVar(&cfg.State, "state", "", "`file` that keeps the last good table")
+	fs.StringVar(&cfg.Handover, "handover", "", "unix `socket` on which it hands over to another gateway")
+	list := fs.String("inherit", "", "what it inherits from whoever starts and watches it")
 	if err := fs.Parse(args); err != nil {
 		return cfg, err
 	}
@@ -71,7 +75,9 @@ func parseArgs(args []string, usage io.Writer) (Config, error) {
 	if cfg.Admin == "" || cfg.State == "" {
 		return cfg, errors.New("--admin and --state are needed")
 	}
-	return cfg, nil
+	var err error
+	cfg.Sockets, cfg.Lock, err = sockets.Inherit(*list)
+	return cfg, err
 }
 
 func serveProcess(ctx context.Context, cfg Config, stdout io.Writer) error {

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"godwit/internal/fleet"
+	"godwit/internal/lockfile"
+	"godwit/internal/sockets"
 )
 
 // process is a gateway as a process of its own.
@@ -32,7 +34,18 @@ type process struct {
 func startProcess(t *testing.T, listen, admin, state string, env ...string) *process {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "gateway", "--listen", listen, "--admin", admin, "--state", state)
+	for _, pair := range env {
+		if socket, ok := strings.CutPrefix(pair, "GATEWAY_TEST_HANDOVER="); ok {
+			cmd.Args = append(cmd.Args, "--handover", socket)
+		}
+	}
 	cmd.Env = append(os.Environ(), env...)
+	return begin(t, cmd)
+}
+
+// begin starts a gateway's process and waits until it serves.
+func begin(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -330,6 +343,97 @@ func TestAHoldForbidsReplacement(t *testing.T) {
 	}
 	r.do("GET", "/", "").want(t, 200, "served") // goes on as if nothing had been
 	r.pool("production/menu", Pool{Weights: fleet.Weights{1: 1}})
+}
+
+// TestSilentHeirs: thousands that connect to the hand-over socket and say nothing
+// freeze no table, and keep no gateway from taking over.
+func TestSilentHeirs(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	old := startWith(t, cfg)
+	for range 2000 {
+		c, err := net.Dial("unix", cfg.handoverSocket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	old.pool("production/till", Pool{Weights: fleet.Weights{1: 1}})
+	cfg.Listen = old.Addr()
+	next := startWith(t, cfg)
+	if _, ok := next.control.Table().Pools["production/till"]; !ok {
+		t.Error("the table did not come with the listener")
+	}
+}
+
+// TestSocketsOutlive: a gateway that was given its sockets serves at them, a
+// killed one's clients wait for the next, and an heir gets them with the lock of
+// the role, which says whose it is.
+func TestSocketsOutlive(t *testing.T) {
+	t.Parallel()
+	dir := testDir(t)
+	kept, path := &sockets.Set{}, filepath.Join(dir, "lock")
+	t.Cleanup(kept.Close)
+	clients, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := net.Listen("unix", filepath.Join(dir, "admin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ln := range map[string]net.Listener{sockets.Clients: clients, sockets.Admin: admin} {
+		if err := kept.Keep(name, ln.(syscall.Conn)); err != nil {
+			t.Fatal(err)
+		}
+		if u, ok := ln.(*net.UnixListener); ok {
+			u.SetUnlinkOnClose(false)
+		}
+		ln.Close()
+	}
+	args := []string{"--admin", filepath.Join(dir, "admin"), "--state", filepath.Join(dir, "table"), "--handover", filepath.Join(dir, "heirs"), "--listen", clients.Addr().String()}
+	first := startGiven(t, kept, path, args)
+	if pid := lockfile.Owner(path); pid != first.PID {
+		t.Errorf("the lock is that of %d, not of %d", pid, first.PID)
+	}
+	first.Process.Signal(syscall.SIGKILL)
+	first.Wait()
+	answered := make(chan result, 1)
+	go func() {
+		req, _ := http.NewRequest("GET", "http://"+clients.Addr().String(), nil)
+		answered <- fetch(newHTTPClient(clients.Addr().String()), req)
+	}()
+	second := startGiven(t, kept, path, args)
+	(<-answered).want(t, 404, "*")
+	third := startProcess(t, clients.Addr().String(), filepath.Join(dir, "admin"), filepath.Join(dir, "table"), "GATEWAY_TEST_HANDOVER="+filepath.Join(dir, "heirs"))
+	second.Wait()
+	if pid := lockfile.Owner(path); pid != third.PID {
+		t.Errorf("the lock is that of %d, not of %d", pid, third.PID)
+	}
+	if status, _ := adminCall(t, filepath.Join(dir, "admin"), "GET", "/healthz", ""); status != 200 {
+		t.Errorf("the heir's admin API answers %d", status)
+	}
+	if _, err := lockfile.Try(path, lockfile.Alone); !errors.Is(err, lockfile.ErrHeld) {
+		t.Errorf("the heir does not hold the role: %v", err)
+	}
+}
+
+// startGiven starts a gateway as those do who watch it.
+func startGiven(t *testing.T, kept *sockets.Set, path string, args []string) *process {
+	t.Helper()
+	lock, err := lockfile.Try(path, lockfile.Alone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	cmd := exec.Command("/proc/self/exe", append([]string{"gateway"}, args...)...)
+	list, done, err := kept.Give(cmd, lock.File(), func(string) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	cmd.Args = append(cmd.Args, "--inherit", list)
+	return begin(t, cmd)
 }
 
 func TestGracefulShutdown(t *testing.T) {

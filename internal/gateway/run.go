@@ -27,13 +27,17 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	serve("clients", s.public, s.listener)
-	serve("the engine", s.private, s.admin)
+	if s.admin != nil {
+		serve("the engine", s.private, s.admin)
+	}
 	if err := s.announce(&tasks); err != nil {
 		s.halt(0)
 		return err
 	}
 	succeeded := make(chan *net.UnixConn, 1)
-	tasks.Go(func() { succeeded <- s.serveHandover() })
+	if s.handover != nil {
+		tasks.Go(func() { succeeded <- s.serveHandover() })
+	}
 	if s.onReady != nil {
 		s.onReady()
 	}
@@ -76,7 +80,9 @@ func (s *Server) announce(tasks *sync.WaitGroup) error {
 // under a client that is about to use it would fail its request.
 func (s *Server) end(heir *net.UnixConn) {
 	s.listener.Close()
-	s.handover.Close()
+	if s.handover != nil {
+		s.handover.Close()
+	}
 	if heir == nil {
 		s.control.stop()
 		s.halt(s.cfg.DrainTimeout)
@@ -85,6 +91,9 @@ func (s *Server) end(heir *net.UnixConn) {
 		}
 		s.cfg.Log.Info("gateway ends")
 		return
+	}
+	if s.given {
+		s.admin.Close() // the other listens at the same
 	}
 	s.cfg.Log.Info("another gateway has taken over; finishing what is in flight", "connections", s.conns.Load())
 	s.proxy.leaving.Store(true)

@@ -12,6 +12,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"godwit/internal/lockfile"
+	"godwit/internal/sockets"
 )
 
 // Config of a gateway. Listen, Admin and State are needed; zero means the default elsewhere.
@@ -20,6 +23,10 @@ type Config struct {
 	Admin  string // unix socket of the admin API, made with mode 0600
 	State  string // file of the last good table
 	Log    *slog.Logger
+
+	Handover string       // unix socket for another gateway that takes over (beside Admin)
+	Sockets  *sockets.Set // given by whoever starts and watches this gateway: those for clients and of the admin API; nil or empty opens them
+	Lock     *os.File     // and the lock of the gateway's role, held already; nil when nobody watches
 
 	Forward Forwarder      // default: own pooled HTTP/1.1
 	Dial    DialFunc       // how the default Forwarder connects; default: directly, or through the endpoint's door
@@ -93,9 +100,11 @@ type Server struct {
 	listener net.Listener
 	admin    *net.UnixListener
 	handover *net.UnixListener
-	nursery  string // directory of sockets that are not in place yet
-	heir     *heir  // of a gateway that ran before; nil without one
-	turn     *turn  // until the sockets are in place
+	nursery  string   // directory of sockets that are not in place yet
+	heir     *heir    // of a gateway that ran before; nil without one
+	turn     *turn    // until the sockets are in place; nil when there is none to wait for
+	given    bool     // the sockets are others', who keep them for the next gateway
+	lock     *os.File // of the gateway's role, for life; nil when nobody watches
 
 	public, private *http.Server
 	conns           atomic.Int64 // client connections
@@ -113,12 +122,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, stop: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(context.Background(), handoverPatience)
 	defer cancel()
-	var err error
-	if s.turn, err = takeTurn(ctx, cfg.Admin); err != nil {
-		return nil, err
-	}
-	if s.heir, err = takeOver(ctx, cfg.Admin); err != nil {
-		s.turn.end()
+	if err := s.succeed(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.open(); err != nil {
@@ -128,19 +132,37 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
+// succeed makes this the one gateway: by the lock that it was given, or after the
+// gateway that ran before.
+func (s *Server) succeed(ctx context.Context) (err error) {
+	if s.cfg.Lock != nil {
+		s.lock = s.cfg.Lock
+		return lockfile.Own(s.lock)
+	}
+	if s.turn, err = takeTurn(ctx, s.cfg.Admin); err != nil {
+		return err
+	}
+	if s.heir, err = takeOver(ctx, s.cfg.handoverSocket()); err != nil {
+		s.turn.end()
+		return err
+	}
+	if s.heir != nil && s.heir.lock != nil {
+		s.lock = s.heir.lock
+		return lockfile.Own(s.lock)
+	}
+	return nil
+}
+
 func (s *Server) open() error {
 	table, err := s.listenAndLoad()
 	if err != nil {
 		return err
 	}
-	if s.nursery, err = os.MkdirTemp(filepath.Dir(s.cfg.Admin), ".gw"); err != nil {
-		return fmt.Errorf("listen for the engine: %w", err)
-	}
-	if s.admin, err = s.listenUnix("a"); err != nil {
+	if err := s.listenForOthers(); err != nil {
 		return err
 	}
-	if s.handover, err = s.listenUnix("h"); err != nil {
-		return err
+	if s.cfg.Sockets != nil {
+		s.cfg.Sockets.Close() // what is served is open; when that ends, so does it
 	}
 	s.control = newControl(table, s.cfg, s.cfg.Forward.Forget)
 	if s.heir != nil {
@@ -157,6 +179,45 @@ func (s *Server) open() error {
 	return nil
 }
 
+// listenForOthers opens the sockets of the engine and of the next gateway, as far
+// as they were not given. One whose clients' socket was given serves them even
+// where no file can be made.
+func (s *Server) listenForOthers() (err error) {
+	if s.cfg.Sockets != nil {
+		s.admin, err = adminOf(s.cfg.Sockets)
+	}
+	if s.heir != nil && s.heir.admin != nil {
+		s.admin, s.heir.admin = s.heir.admin, nil
+	}
+	if err != nil {
+		return err
+	}
+	s.given = s.admin != nil && s.lock != nil
+	err = s.listenInNursery()
+	if err != nil && s.lock != nil {
+		s.cfg.Log.Error("this gateway serves clients, but neither the engine nor another gateway reach it as they should", "engine", s.given, "error", err)
+		return nil
+	}
+	return err
+}
+
+func (s *Server) listenInNursery() (err error) {
+	place := s.cfg.Admin
+	if s.given {
+		place = s.cfg.handoverSocket()
+	}
+	if s.nursery, err = os.MkdirTemp(filepath.Dir(place), ".gw"); err != nil {
+		return fmt.Errorf("listen for the engine: %w", err)
+	}
+	if s.admin == nil {
+		if s.admin, err = s.listenUnix("a"); err != nil {
+			return err
+		}
+	}
+	s.handover, err = s.listenUnix("h")
+	return err
+}
+
 func (s *Server) listenAndLoad() (Table, error) {
 	if s.heir != nil {
 		if want := s.cfg.Listen; want != s.heir.Listen && !anyPort(want) {
@@ -168,6 +229,11 @@ func (s *Server) listenAndLoad() (Table, error) {
 	table, err := (stateFile{s.cfg.State}).load(s.cfg.Log)
 	if err != nil {
 		return Table{}, err
+	}
+	if s.cfg.Sockets != nil {
+		if s.listener, err = s.cfg.Sockets.Listener(sockets.Clients); err != nil || s.listener != nil {
+			return table, err
+		}
 	}
 	if s.listener, err = net.Listen("tcp", s.cfg.Listen); err != nil {
 		return Table{}, fmt.Errorf("listen for clients: %w", err)
@@ -228,12 +294,22 @@ func (s *Server) settle() error {
 		}
 	}
 	s.turn.end()
+	if s.nursery == "" {
+		return nil
+	}
 	return os.Remove(s.nursery)
 }
 
-// places is where the sockets belong, by their name in the nursery.
+// places is where the sockets that were made here belong, by their name in the nursery.
 func (s *Server) places() map[string]string {
-	return map[string]string{"a": s.cfg.Admin, "h": handoverSocket(s.cfg.Admin)}
+	places := map[string]string{}
+	if s.admin != nil && !s.given {
+		places["a"] = s.cfg.Admin
+	}
+	if s.handover != nil {
+		places["h"] = s.cfg.handoverSocket()
+	}
+	return places
 }
 
 // Addr is where clients are served, host:port.

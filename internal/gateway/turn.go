@@ -29,8 +29,11 @@ func takeTurn(ctx context.Context, admin string) (*turn, error) {
 }
 
 // end lets the next one begin. The file goes while the lock is held: who waits
-// for it sees that, and makes another.
+// for it sees that, and makes another. A nil turn has nothing to end.
 func (t *turn) end() {
+	if t == nil {
+		return
+	}
 	t.once.Do(func() {
 		_ = os.Remove(t.path)
 		_ = t.lock.Unlock()

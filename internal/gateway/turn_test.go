@@ -21,7 +21,7 @@ func TestThirdWaitsForTheSecond(t *testing.T) {
 	if err := second.heir.ready(); err != nil {
 		t.Fatal(err)
 	}
-	for conn, err := net.Dial("unix", handoverSocket(cfg.Admin)); err == nil; conn, err = net.Dial("unix", handoverSocket(cfg.Admin)) {
+	for conn, err := net.Dial("unix", cfg.handoverSocket()); err == nil; conn, err = net.Dial("unix", cfg.handoverSocket()) {
 		conn.Close() // until nobody listens there
 	}
 	third := make(chan *Server)

@@ -17,27 +17,28 @@ const (
 var magic = []byte("SQLite format 3\x00")
 
 // identify refuses a file that is not a sound store of this or an older
-// version. It only reads. An empty file is a store that is yet to be made.
-func identify(ctx context.Context, db *sql.DB, path string) error {
+// version. It only reads. An empty file is a store that is yet to be made; one
+// that is up to date needs nothing written, which a full disk would not take.
+func identify(ctx context.Context, db *sql.DB, path string) (upToDate bool, err error) {
 	empty, err := recognise(path)
 	if empty || err != nil {
-		return err
+		return false, err
 	}
 	var tables, id int
 	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil {
-		return corrupt(path, err.Error())
+		return false, corrupt(path, err.Error())
 	}
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
-		return corrupt(path, err.Error())
+		return false, corrupt(path, err.Error())
 	}
 	if id != applicationID && (tables > 0 || id != 0) {
-		return foreign(path, "a database of another program")
+		return false, foreign(path, "a database of another program")
 	}
 	if tables == 0 {
-		return nil
+		return false, nil
 	}
 	if err := sound(ctx, db, path); err != nil {
-		return err
+		return false, err
 	}
 	return known(ctx, db, path)
 }
@@ -75,25 +76,25 @@ func sound(ctx context.Context, db *sql.DB, path string) error {
 
 // known compares the schema's version. A store that crashed before its first
 // migration has no version table yet.
-func known(ctx context.Context, db *sql.DB, path string) error {
+func known(ctx context.Context, db *sql.DB, path string) (upToDate bool, err error) {
 	var tables int
-	err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE name = 'goose_db_version'").Scan(&tables)
+	err = db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE name = 'goose_db_version'").Scan(&tables)
 	if err != nil {
-		return corrupt(path, err.Error())
+		return false, corrupt(path, err.Error())
 	}
 	if tables == 0 {
-		return foreign(path, "it has tables but no version")
+		return false, foreign(path, "it has tables but no version")
 	}
 	var version int
 	err = db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&version)
 	if err != nil {
-		return corrupt(path, err.Error())
+		return false, corrupt(path, err.Error())
 	}
 	if version > schemaVersion {
-		return fmt.Errorf("%w: %s has schema %d, this one knows %d: run the newer godwit, or open another file",
+		return false, fmt.Errorf("%w: %s has schema %d, this one knows %d: run the newer godwit, or open another file",
 			ErrNewer, path, version, schemaVersion)
 	}
-	return nil
+	return version == schemaVersion, nil
 }
 
 func foreign(path, why string) error {

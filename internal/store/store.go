@@ -20,6 +20,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -79,19 +81,25 @@ func (s *Store) open(path string) error {
 		return fmt.Errorf("store %s: %w", path, err)
 	}
 	s.reader.SetMaxOpenConns(4)
-	if err := identify(ctx, s.reader, path); err != nil {
+	upToDate, err := identify(ctx, s.reader, path)
+	if err != nil {
 		return err
 	}
-	// Order matters: the identity is written before anything else, so that a
-	// crash right after it leaves a file that is recognised as ours.
-	s.writer, err = sql.Open("sqlite", dsn(path, "_txlock=immediate",
-		fmt.Sprintf("_pragma=application_id(%d)", applicationID),
-		"_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)", "_pragma=foreign_keys(1)",
-		"_pragma=secure_delete(1)")) // what is deleted or replaced leaves no bytes behind
+	options := []string{"_txlock=immediate", "_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)", "_pragma=foreign_keys(1)",
+		"_pragma=secure_delete(1)"} // what is deleted or replaced leaves no bytes behind
+	if !upToDate {
+		// Order matters: the identity is written before anything else, so that a
+		// crash right after it leaves a file that is recognised as ours.
+		options = slices.Insert(options, 1, fmt.Sprintf("_pragma=application_id(%d)", applicationID))
+	}
+	s.writer, err = sql.Open("sqlite", dsn(path, options...))
 	if err != nil {
 		return fmt.Errorf("store %s: %w", path, err)
 	}
 	s.writer.SetMaxOpenConns(1)
+	if upToDate {
+		return nil
+	}
 	return s.migrate(ctx, path)
 }
 
@@ -140,6 +148,9 @@ func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
 // SQLite gives the files beside it the same mode.
 func private(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, syscall.EROFS) {
+		return nil // what is there can be read
+	}
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}

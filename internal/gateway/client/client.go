@@ -157,8 +157,14 @@ func (c *Client) Stats(ctx context.Context) (gateway.Stats, error) {
 	return s, c.call(ctx, http.MethodGet, "/stats", nil, &s)
 }
 
+// healthy bounds how long Healthy waits. A socket takes connections while its
+// gateway is away, or hangs.
+const healthy = 2 * time.Second
+
 // Healthy is nil when a gateway answers now.
 func (c *Client) Healthy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, healthy)
+	defer cancel()
 	_, err := c.once(ctx, http.MethodGet, "/healthz", nil, nil)
 	return err
 }
