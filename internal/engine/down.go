@@ -84,6 +84,8 @@ func (e *Engine) mayGoDown(ctx context.Context, w *world, approve bool) error {
 // loses says what goes with an environment. Those of its databases count that are
 // there, declared or not; where that is not known, data may be lost.
 func (w *world) loses(ctx context.Context, environment string) string {
+	ctx, cancel := context.WithTimeout(ctx, questionLimit)
+	defer cancel()
 	o, err := w.site.Observe(ctx, environment)
 	if (err == nil || isNotFound(err)) && len(o.Databases) == 0 {
 		return "it would be removed with all that runs in it"
