@@ -30,14 +30,19 @@ type Engine interface {
 	Cutover(ctx context.Context, name string, sink Sink) (SwitchReport, error)
 	RollbackMigration(ctx context.Context, name string, sink Sink) (SwitchReport, error)
 	Verify(ctx context.Context, name string, sink Sink) (Verification, error)
-	Finish(ctx context.Context, name string, sink Sink) (Migration, error)
-	Abort(ctx context.Context, name string, sink Sink) (Migration, error)
+	Finish(ctx context.Context, name string, r LeaveRequest, sink Sink) (Migration, error)
+	Abort(ctx context.Context, name string, r LeaveRequest, sink Sink) (Migration, error)
+	ByHand(ctx context.Context, name string) (ByHand, error)
 }
 
 type (
 	empty struct{}
 	named struct {
 		Name string `path:"name" maxLength:"64" doc:"name of the migration"`
+	}
+	leave struct {
+		named
+		LeaveRequest
 	}
 	body[T any] struct{ Body T }
 )
@@ -110,12 +115,20 @@ func registerMigrations(api huma.API, e Engine) {
 	stream(api, post("migration-cutover", base+"/cutover", "Make the environment the truth"), onMigration(e.Cutover))
 	stream(api, post("migration-rollback", base+"/rollback", "Make the source the truth again"), onMigration(e.RollbackMigration))
 	stream(api, post("migration-verify", base+"/verify", "Compare every table of both sides"), onMigration(e.Verify))
-	stream(api, post("migration-finish", base+"/finish", "Remove the way back"), onMigration(e.Finish))
-	stream(api, post("migration-abort", base+"/abort", "Remove everything of the migration from both sides"), onMigration(e.Abort))
+	stream(api, post("migration-finish", base+"/finish", "Remove the way back"), leaving(e.Finish))
+	stream(api, post("migration-abort", base+"/abort", "Remove everything of the migration from both sides"), leaving(e.Abort))
+	answer(api, get("migration-by-hand", base+"/by-hand", "SQL that opens the source without an engine"),
+		func(ctx context.Context, in *named) (ByHand, error) { return e.ByHand(ctx, in.Name) })
 }
 
 func onMigration[R any](do func(context.Context, string, Sink) (R, error)) func(context.Context, *named, Sink) (R, error) {
 	return func(ctx context.Context, in *named, s Sink) (R, error) { return do(ctx, in.Name, s) }
+}
+
+func leaving(do func(context.Context, string, LeaveRequest, Sink) (Migration, error)) func(context.Context, *leave, Sink) (Migration, error) {
+	return func(ctx context.Context, in *leave, s Sink) (Migration, error) {
+		return do(ctx, in.Name, in.LeaveRequest, s)
+	}
 }
 
 // reads marks the routes that only look: whatever runs, they change nothing.

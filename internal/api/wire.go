@@ -143,6 +143,22 @@ type Migration struct {
 	Problem     string        `json:"problem,omitempty"`
 }
 
+// LeaveRequest says how a migration is ended.
+type LeaveRequest struct {
+	WithoutSource bool `query:"without_source" doc:"the source is gone for good: nothing is asked of it"`
+}
+
+// ByHand is how to open a source without an engine.
+type ByHand struct {
+	Databases []Script `json:"databases"`
+}
+
+// Script is for one database.
+type Script struct {
+	Database string `json:"database"`
+	SQL      string `json:"sql" doc:"for psql, as a superuser"`
+}
+
 // SyncState is how far the copy of one database is.
 type SyncState struct {
 	Database     string `json:"database"`

@@ -47,9 +47,18 @@ Exit status: 0 done, 1 failed, 3 refused or over budget; the source is the truth
 			`The cutover the other way round.
 
 Exit status: 0 done, 1 failed, 3 refused or over budget; the environment stays the truth then.`, g.migrateRollback),
-		g.migration("finish", "End the migration: the way back is removed, the source stays fenced", "", g.migrateFinish),
-		g.migration("abort", "Give the migration up: everything of it is removed from both sides",
-			`Possible while the source holds the truth.`, g.migrateAbort),
+		g.leaving("finish", "End the migration: the way back is removed, the source stays fenced",
+			`With --without-source nothing is asked of a source that is gone for good: lost is
+the way back, and nothing else.`, (*client.Client).Finish),
+		g.leaving("abort", "Give the migration up: everything of it is removed from both sides",
+			`Possible while the source holds the truth. With --without-source nothing is asked
+of a source that is gone for good; the copy in the environment is removed, which
+may be all that is left of it: save it first.`, (*client.Client).Abort),
+		g.migration("by-hand", "Print the SQL that opens the source without godwit",
+			`For each database, to be run with psql as a superuser: it lets everybody write,
+and removes what godwit made there. Nobody is asked for it, so it works when the
+source or the environment does not answer. Two sides that both take writes drift
+apart: run it only when the environment is not used any more.`, g.migrateByHand),
 		g.migration("status", "Show phase, lag, and which side holds the truth", "", g.migrateStatus),
 	)
 	return c
@@ -129,14 +138,27 @@ func (g *globals) migrateSync(ctx context.Context, c *client.Client, name string
 	return g.migrationState(m, err)
 }
 
-func (g *globals) migrateFinish(ctx context.Context, c *client.Client, name string) error {
-	m, err := c.Finish(ctx, name, g.view.watch())
-	return g.migrationState(m, err)
+// leaving is a subcommand that ends a migration.
+func (g *globals) leaving(name, short, long string, end func(*client.Client, context.Context, string, api.LeaveRequest, client.Watch) (api.Migration, error)) *cobra.Command {
+	var r api.LeaveRequest
+	command := g.migration(name, short, long, func(ctx context.Context, c *client.Client, subject string) error {
+		m, err := end(c, ctx, subject, r, g.view.watch())
+		return g.migrationState(m, err)
+	})
+	command.Flags().BoolVar(&r.WithoutSource, "without-source", false, "the source is gone for good: ask nothing of it")
+	return command
 }
 
-func (g *globals) migrateAbort(ctx context.Context, c *client.Client, name string) error {
-	m, err := c.Abort(ctx, name, g.view.watch())
-	return g.migrationState(m, err)
+func (g *globals) migrateByHand(ctx context.Context, c *client.Client, name string) error {
+	hand, err := c.ByHand(ctx, name)
+	if err != nil {
+		return err
+	}
+	return g.view.result(hand, func(w io.Writer) {
+		for _, s := range hand.Databases {
+			fmt.Fprint(w, s.SQL)
+		}
+	})
 }
 
 func (g *globals) migrateStatus(ctx context.Context, c *client.Client, name string) error {

@@ -148,7 +148,7 @@ func TestMigrationToAWS(t *testing.T) {
 	if err != nil || !v.Equal || v.Rows == 0 {
 		t.Errorf("verify: %+v, %v", v, err)
 	}
-	_, err = m.Finish(t.Context(), "datacenter", m.events.sink())
+	_, err = m.Finish(t.Context(), "datacenter", api.LeaveRequest{}, m.events.sink())
 	m.ok(err)
 	m.audit()
 	m.makesNothing()

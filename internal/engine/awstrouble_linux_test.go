@@ -276,7 +276,7 @@ func (m *move) leftWithout() {
 	m.stop()
 	m.fake.SetDatabase(convention.Scope{Landscape: "bistro", Environment: "production"}.Database("shop"), "stopped")
 	m.expired(true)
-	_, err := m.Abort(m.Context(), "datacenter", m.events.sink())
+	_, err := m.Abort(m.Context(), "datacenter", api.LeaveRequest{}, m.events.sink())
 	m.fails(err, api.Failed, "expired", "godwit down --approve")
 	kept := migratetest.Text(m.T, m.source.Admin, `SELECT (SELECT count(*) FROM pg_replication_slots) || ' slots, ' ||
 		(SELECT count(*) FROM pg_namespace WHERE nspname = 'godwit') || ' schemas, ' || (SELECT count(*) FROM pg_subscription) || ' subscriptions'`)

@@ -110,9 +110,9 @@ func (w *world) needs(migration string, state migrationState) string {
 		return fmt.Sprintf("environment %q holds the truth of migration %q, and the way back is open: run godwit migrate finish or rollback first; --approve finishes it. "+
 			"The environment stays, but clients that come through this gateway no longer reach it", m.Environment, m.Name)
 	case state.Phase == phaseFinished:
-		return fmt.Sprintf("environment %q holds the truth of migration %q, which is finished: there is no way back, lose it with --approve", m.Environment, m.Name)
+		return fmt.Sprintf("environment %q holds the truth of migration %q, which is finished: there is no way back, and down would delete it. Save its databases first (pg_dump)", m.Environment, m.Name)
 	}
-	return fmt.Sprintf("environment %q holds the truth of migration %q: run godwit migrate rollback first, or lose it with --approve", m.Environment, m.Name)
+	return fmt.Sprintf("environment %q holds the truth of migration %q: run godwit migrate rollback first, or go on in the environment; down would delete it", m.Environment, m.Name)
 }
 
 // endAll ends migrations (so that the source keeps nothing of ours),
@@ -123,7 +123,7 @@ func (e *Engine) endAll(ctx context.Context, w *world, approve bool, sink api.Si
 		err := e.leaveSource(ctx, w, m.Name, sink)
 		if approve && errors.Is(err, postgres.ErrUnreachable) {
 			sink.Event(api.Event{At: time.Now(), Scope: "migration " + m.Name, Step: "a database does not answer", State: "failed",
-				Message: fmt.Sprintf("what godwit made there stays: docs/landscape.md says how to remove it by hand: %v", err)})
+				Message: fmt.Sprintf("what godwit made there stays: godwit migrate by-hand, before this, says how to remove it; so does docs/landscape.md: %v", err)})
 			continue
 		}
 		if err != nil {

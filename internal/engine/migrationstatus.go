@@ -47,7 +47,7 @@ func (m *migration) status(ctx context.Context) (api.Migration, error) {
 	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := m.look(limit, &s); err != nil {
-		s.Problem = m.engine.secrets.conceal(err.Error())
+		s.Problem += m.engine.secrets.conceal(err.Error())
 	}
 	return s, nil
 }
@@ -63,6 +63,7 @@ func (m *migration) look(ctx context.Context, s *api.Migration) error {
 	all, err := migrate.Status(ctx, readers)
 	for _, d := range all {
 		s.LagBytes += d.LagBytes
+		s.Problem += d.Problem
 		s.Databases = append(s.Databases, api.SyncState{Database: d.Database, Tables: d.Tables, TablesCopied: d.Copied, LagBytes: d.LagBytes})
 	}
 	return err

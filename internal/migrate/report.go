@@ -77,7 +77,7 @@ var mends = []struct {
 	{postgres.ErrLate, "raise max_pause, or switch when the way to the source is better: its fence has ended by itself, as it should"},
 	{journal.ErrOverBudget, "switch when there is less load, or end the transaction that everything waits for"},
 	{postgres.ErrPrepared, "COMMIT PREPARED or ROLLBACK PREPARED it, then switch again"},
-	{postgres.ErrChanged, "abort the migration and sync again: definitions are not replicated"},
+	{postgres.ErrChanged, postgres.ChangedMend},
 	{postgres.ErrUnreachable, "start the server, or open the way to it, then switch again"},
 	{postgres.ErrState, "migrate status says where each database stands"},
 }

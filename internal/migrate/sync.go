@@ -115,3 +115,22 @@ func Finish(ctx context.Context, writers []*postgres.Writer) error {
 	}
 	return errors.Join(failures...)
 }
+
+// FinishAlone and AbortAlone are for a source that is gone for good; see
+// postgres.Writer.FinishAlone.
+func FinishAlone(ctx context.Context, writers []*postgres.Writer, inside bool) error {
+	var failures []error
+	for _, b := range writers {
+		failures = append(failures, b.FinishAlone(ctx, inside))
+	}
+	return errors.Join(failures...)
+}
+
+// AbortAlone is described at FinishAlone.
+func AbortAlone(ctx context.Context, writers []*postgres.Writer) error {
+	var failures []error
+	for _, b := range writers {
+		failures = append(failures, b.AbortAlone(ctx))
+	}
+	return errors.Join(failures...)
+}

@@ -145,13 +145,26 @@ func (c *Client) Verify(ctx context.Context, name string, w Watch) (api.Verifica
 }
 
 // Finish removes the way back.
-func (c *Client) Finish(ctx context.Context, name string, w Watch) (api.Migration, error) {
-	return follow[api.Migration](ctx, c, migration(name, "/finish"), nil, w)
+func (c *Client) Finish(ctx context.Context, name string, r api.LeaveRequest, w Watch) (api.Migration, error) {
+	return follow[api.Migration](ctx, c, leave(name, "/finish", r), nil, w)
 }
 
 // Abort removes everything of a migration from both sides.
-func (c *Client) Abort(ctx context.Context, name string, w Watch) (api.Migration, error) {
-	return follow[api.Migration](ctx, c, migration(name, "/abort"), nil, w)
+func (c *Client) Abort(ctx context.Context, name string, r api.LeaveRequest, w Watch) (api.Migration, error) {
+	return follow[api.Migration](ctx, c, leave(name, "/abort", r), nil, w)
+}
+
+// ByHand says how to open the source without an engine.
+func (c *Client) ByHand(ctx context.Context, name string) (api.ByHand, error) {
+	return get[api.ByHand](ctx, c, migration(name, "/by-hand"))
+}
+
+func leave(name, action string, r api.LeaveRequest) string {
+	path := migration(name, action)
+	if r.WithoutSource {
+		path += "?without_source=true"
+	}
+	return path
 }
 
 func migration(name, action string) string {

@@ -51,6 +51,80 @@ func TestAbortWithoutTarget(t *testing.T) {
 	migratetest.Exec(t, source.App, `INSERT INTO "order" (key) VALUES ('after')`)
 }
 
+// A source that is gone for good keeps nobody from ending: after the cutover the
+// target keeps every write, before it only what is asked for is removed.
+func TestWithoutSource(t *testing.T) {
+	t.Parallel()
+	source, target, b := synced(t, 10)
+	if err := b.FinishAlone(t.Context(), false); !errors.Is(err, postgres.ErrState) {
+		t.Errorf("finish before the cutover: %v", err)
+	}
+	turn(t, b, postgres.Source)
+	migratetest.Exec(t, target.App, `INSERT INTO "order" (key) VALUES ('only here')`)
+	b.Close()
+	source.Stop()
+	b = migratetest.Writer(t, migratetest.Pair(t, source, target))
+	if err := b.Finish(t.Context()); !errors.Is(err, postgres.ErrSource) {
+		t.Errorf("finish: %v", err)
+	}
+	if err := b.AbortAlone(t.Context()); !errors.Is(err, postgres.ErrTruthMoved) {
+		t.Errorf("abort after the cutover: %v", err)
+	}
+	for range 2 {
+		if err := b.FinishAlone(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := migratetest.Text(t, target.Admin, left); n != "0" {
+		t.Errorf("%s things are left on the target, and keep its log", n)
+	}
+	migratetest.Exec(t, target.App, `INSERT INTO "order" (key) VALUES ('after')`, "CREATE TABLE mine (id int PRIMARY KEY)")
+	if n := migratetest.Text(t, target.Admin, `SELECT count(*) FROM "order"`); n != "12" {
+		t.Errorf("%s rows are left", n)
+	}
+}
+
+// A rollback whose source has gone inside of it can be given up: the target has
+// every write.
+func TestRollbackGivenUp(t *testing.T) {
+	t.Parallel()
+	source, target, b := synced(t, 10)
+	turn(t, b, postgres.Source)
+	decided(t, b, postgres.Target)
+	b.Close()
+	source.Stop()
+	b = migratetest.Writer(t, migratetest.Pair(t, source, target))
+	if err := b.FinishAlone(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	migratetest.Exec(t, target.App, `INSERT INTO "order" (key) VALUES ('after')`)
+	if n := migratetest.Text(t, target.Admin, left); n != "0" {
+		t.Errorf("%s things are left on the target", n)
+	}
+}
+
+func TestAbortWithoutSource(t *testing.T) {
+	t.Parallel()
+	source, target, b := synced(t, 10)
+	b.Close()
+	source.Stop()
+	b = migratetest.Writer(t, migratetest.Pair(t, source, target))
+	if err := b.Abort(t.Context()); !errors.Is(err, postgres.ErrSource) {
+		t.Errorf("abort: %v", err)
+	}
+	if n := migratetest.Text(t, target.Admin, `SELECT count(*) FROM "order"`); n != "10" {
+		t.Fatalf("%s rows are left: nobody said that the copy may go", n)
+	}
+	for range 2 {
+		if err := b.AbortAlone(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := migratetest.Text(t, target.Admin, left); n != "0" {
+		t.Errorf("%s things are left on the target", n)
+	}
+}
+
 // A server has room for so many locks only: everything that goes over all tables
 // goes over some at a time.
 func TestAbortOfMoreTablesThanLocks(t *testing.T) {

@@ -104,3 +104,56 @@ func TestCheckOfServerThatIsAway(t *testing.T) {
 		t.Errorf("%+v, %v", findings, err)
 	}
 }
+
+// What a migration has left behind, and what has closed its way since, is found.
+func TestCheckFindsWhatStands(t *testing.T) {
+	t.Parallel()
+	source, target, b := synced(t, 10)
+	expect := func(want string) {
+		t.Helper()
+		findings, err := migratetest.Reader(t, migratetest.Pair(t, source, target)).Check(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !found(findings, want) {
+			t.Errorf("no finding %q in %+v", want, findings)
+		}
+	}
+	changed := func(side string, url string) {
+		t.Helper()
+		migratetest.Exec(t, url, "ALTER TABLE receipt ADD COLUMN late int")
+		expect("error " + side + ": database \"shop\", " + side + ": definitions changed since sync: table public.receipt changed")
+		if s, err := b.Status(t.Context()); err != nil || !strings.Contains(s.Problem, "table public.receipt changed") {
+			t.Errorf("status %+v, %v", s, err)
+		}
+		migratetest.Exec(t, url, "ALTER TABLE receipt DROP COLUMN late")
+		if s, err := b.Status(t.Context()); err != nil || s.Problem != "" {
+			t.Errorf("taken back, and the status is %+v, %v", s, err)
+		}
+	}
+	changed("source", source.App)
+	migratetest.Exec(t, source.App, "SELECT lo_create(4711)")
+	if err := b.Prepare(t.Context(), postgres.Source); !errors.Is(err, postgres.ErrState) || !strings.Contains(err.Error(), "1 large objects") {
+		t.Errorf("prepare with a large object: %v", err)
+	}
+	migratetest.Exec(t, source.App, "SELECT lo_unlink(4711)")
+	prepared(t, b, postgres.Source)
+	_, end, err := fence(t, b, postgres.Source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	migratetest.Exec(t, source.App, "SELECT lo_create(4711)") // no guard stops that
+	if _, err := b.Decide(t.Context(), postgres.Source, end); !errors.Is(err, postgres.ErrState) {
+		t.Errorf("decided with a large object: %v", err)
+	}
+	if err := b.Unfence(t.Context(), postgres.Source); err != nil {
+		t.Fatal(err)
+	}
+	migratetest.Exec(t, source.App, "SELECT lo_unlink(4711)")
+	turn(t, b, postgres.Source)
+	changed("target", target.App)
+	if err := b.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expect("error source: it is fenced by an earlier migration")
+}

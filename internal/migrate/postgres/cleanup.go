@@ -15,7 +15,7 @@ import (
 func (b *Writer) Abort(ctx context.Context) error {
 	source, err := b.fenced(ctx, Source)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrSource, err)
 	}
 	target, err := b.fenced(ctx, Target)
 	if err != nil && (source || !errors.Is(err, ErrUnreachable)) {
@@ -27,9 +27,11 @@ func (b *Writer) Abort(ctx context.Context) error {
 		}
 	}
 	// The subscriptions first: they hold the slots of the other side.
-	return errors.Join(
-		b.unsubscribe(ctx, Target), b.unsubscribe(ctx, Source),
-		b.strip(ctx, Source), b.wipeTarget(ctx))
+	stopped := b.unsubscribe(ctx, Target)
+	if err := errors.Join(b.unsubscribe(ctx, Source), b.strip(ctx, Source)); err != nil {
+		return errors.Join(fmt.Errorf("%w: %w", ErrSource, err), stopped)
+	}
+	return errors.Join(stopped, b.wipeTarget(ctx))
 }
 
 // giveBack opens a fenced source, if it has everything: the target is fenced
@@ -121,13 +123,48 @@ func (b *Writer) noteCopiers(ctx context.Context) error {
 	return err
 }
 
+// FinishAlone is Finish for a source that is gone for good: nothing is asked of it,
+// and whatever godwit made there stays; see ByHand. ErrState when the target does
+// not hold the truth: it is fenced, and not inside a rollback that was given up.
+func (b *Writer) FinishAlone(ctx context.Context, inside bool) error {
+	there, err := b.read(ctx, Target, "SELECT to_regclass('godwit.fence')")
+	if err != nil || there[0] == "" {
+		return err // it was finished already
+	}
+	fenced, err := b.fenced(ctx, Target)
+	if err != nil {
+		return err
+	}
+	if fenced && !inside {
+		return fmt.Errorf("database %q: %w: the target is fenced: the source held the truth, or was about to", b.Database, ErrState)
+	}
+	return errors.Join(b.unsubscribe(ctx, Target), b.strip(ctx, Target))
+}
+
+// AbortAlone is Abort for a source that is gone for good: the target is emptied.
+// ErrTruthMoved when it may hold the truth.
+func (b *Writer) AbortAlone(ctx context.Context) error {
+	there, err := b.read(ctx, Target, "SELECT to_regclass('godwit.fence')")
+	if err != nil || there[0] == "" {
+		return err // nothing of godwit is there
+	}
+	fenced, err := b.fenced(ctx, Target)
+	if err != nil {
+		return err
+	}
+	if !fenced {
+		return fmt.Errorf("database %q: %w", b.Database, ErrTruthMoved)
+	}
+	return errors.Join(b.unsubscribe(ctx, Target), b.wipeTarget(ctx))
+}
+
 // Finish ends the migration after the cutover: nothing of godwit is left on
 // the target, and the source is left fenced. ErrState when the target does not
 // hold the truth. It is idempotent.
 func (b *Writer) Finish(ctx context.Context) error {
 	fenced, err := b.fenced(ctx, Source)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrSource, err)
 	}
 	behind, err := b.fenced(ctx, Target)
 	if err != nil {
@@ -136,7 +173,8 @@ func (b *Writer) Finish(ctx context.Context) error {
 	if !fenced || behind {
 		return fmt.Errorf("database %q: %w: the target does not hold the truth; cut over first", b.Database, ErrState)
 	}
-	return errors.Join(
-		b.unsubscribe(ctx, Source), b.unsubscribe(ctx, Target),
-		b.retire(ctx, Source), b.strip(ctx, Target))
+	if err := errors.Join(b.unsubscribe(ctx, Source), b.retire(ctx, Source)); err != nil {
+		return fmt.Errorf("%w: %w", ErrSource, err)
+	}
+	return errors.Join(b.unsubscribe(ctx, Target), b.strip(ctx, Target))
 }

@@ -118,7 +118,7 @@ func (b *Writer) Decide(ctx context.Context, side string, end time.Time) ([]Sequ
 	}
 	seqs, err := parseSequences(values[2:])
 	if err == nil && values[1] != "0" {
-		err = b.about(side, fmt.Errorf("%w: %s large objects are there, which are not replicated; move them into bytea columns, or remove them (vacuumlo)", ErrChanged, values[1]))
+		err = b.about(side, b.largeObjects(values[1]))
 	}
 	return seqs, err
 }

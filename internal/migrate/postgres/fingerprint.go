@@ -135,7 +135,7 @@ func (b *Reader) Unchanged(ctx context.Context, side string) error {
 		return err
 	}
 	if changes := diff(before, now); len(changes) > 0 {
-		return b.about(side, fmt.Errorf("%w: %s; abort the migration and sync again", ErrChanged, strings.Join(changes, ", ")))
+		return b.about(side, fmt.Errorf("%w: %s", ErrChanged, strings.Join(changes, ", ")))
 	}
 	return nil
 }

@@ -45,6 +45,8 @@ var (
 	ErrUnreachable = errors.New("server does not answer")
 	// ErrLate: the time that a fence was raised for is over.
 	ErrLate = errors.New("too late")
+	// ErrSource: nothing can be done on the source, which a command needs.
+	ErrSource = errors.New("the source does not take part")
 	// ErrTruthMoved: the target holds the truth already.
 	ErrTruthMoved = errors.New("target holds the truth")
 )

@@ -209,12 +209,18 @@ func (b *Writer) ready(ctx context.Context, from string) error {
 			return b.about(side, fmt.Errorf("%w: fenced is %t; a switch from the %s needs a fence on the %s only", ErrState, fenced, from, to))
 		}
 	}
-	prepared, err := b.write(ctx, from, prepared)
+	changed, err := b.write(ctx, from, prepared, largeObjects) // without a definition having changed
 	if err != nil {
 		return err
 	}
-	if prepared[0] != "" {
-		return b.about(from, fmt.Errorf("%w: %s; COMMIT PREPARED or ROLLBACK PREPARED it first", ErrPrepared, prepared[0]))
+	if changed[0] != "" {
+		return b.about(from, fmt.Errorf("%w: %s; COMMIT PREPARED or ROLLBACK PREPARED it first", ErrPrepared, changed[0]))
+	}
+	if changed[1] != "0" {
+		return b.about(from, b.largeObjects(changed[1]))
+	}
+	if lost, err := b.lostSlot(ctx, from); err != nil || lost != "" {
+		return errors.Join(err, b.about(from, fmt.Errorf("%w: %s", ErrState, lost)))
 	}
 	values, err := b.write(ctx, to, fmt.Sprintf(`SELECT count(*) FILTER (WHERE r.srsubstate <> 'r') || '/' || count(*)
 		FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid WHERE s.subname = %s`, literal(b.subscription())))

@@ -24,6 +24,11 @@ const listSequences = `SELECT format('SELECT %L, last_value, is_called, %L::bool
 // largeObjects counts them; no replication carries them.
 const largeObjects = "SELECT count(*) FROM pg_largeobject_metadata"
 
+// largeObjects is the error that there are some.
+func (b *Writer) largeObjects(n string) error {
+	return fmt.Errorf("%w: %s large objects are there, which are not replicated; move them into bytea columns, or remove them (vacuumlo)", ErrState, n)
+}
+
 // carryQueries make the statements that read all sequences of side, in one round
 // trip. They are made before the write pause.
 func (b *Writer) carryQueries(ctx context.Context, side string) ([]string, error) {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 )
 
 // Phase of a database on its way.
@@ -25,7 +26,8 @@ type Status struct {
 	Tables   int    `json:"tables"`
 	Copied   int    `json:"copied"`
 	LagBytes int64  `json:"lag_bytes"`
-	Failures int    `json:"failures"` // of the workers that copy and apply
+	Failures int    `json:"failures"`          // of the workers that copy and apply
+	Problem  string `json:"problem,omitempty"` // what has closed the way to the other side
 }
 
 // Status looks at both sides.
@@ -53,6 +55,15 @@ func (b *Reader) Status(ctx context.Context) (Status, error) {
 		}
 	}
 	s.Phase = phaseOf(fenced[Source], fenced[Target], p)
+	if s.Phase == Synced || s.Phase == Moved {
+		found, err := b.wayOpen(ctx, nil)
+		if err != nil {
+			return s, err
+		}
+		for _, f := range found {
+			s.Problem += fmt.Sprintf("%s; %s. ", f.Summary, f.Mend)
+		}
+	}
 	return s, nil
 }
 

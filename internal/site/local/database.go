@@ -75,9 +75,10 @@ func (s *Site) startDatabase(ctx context.Context, r *record, name, template stri
 	d := r.Databases[name]
 	data := filepath.Join(s.dataDir(r.Name), name)
 	id := warden.InstanceID(r.number(d.Address))
-	settings := postgres.Settings{AdminUser: adminUser, AdminPassword: d.AdminPassword, NoSync: s.NoSync}
+	settings := postgres.Settings{AdminUser: adminUser, AdminPassword: d.AdminPassword, NoSync: s.NoSync,
+		Config: map[string]string{"max_slot_wal_keep_size": "8GB"}} // a way back that is dead must not fill the disk
 	if s.NoSync {
-		settings.Config = map[string]string{"fsync": "off", "full_page_writes": "off"}
+		settings.Config["fsync"], settings.Config["full_page_writes"] = "off", "off"
 	}
 	if os.Geteuid() == 0 && !s.plain {
 		settings.UID = warden.HostID(s.wardenDir(r.Name), id)

@@ -1,0 +1,68 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+)
+
+// ByHand is the SQL with which a person opens side and takes everything of godwit
+// from it, whatever state it is in, without an engine: for psql, which sends one
+// statement after the other, in a fresh session of a superuser. Its first two
+// statements let everybody write; the rest removes what would keep the log, and
+// then the guards. Nothing in it fails where a part is gone already.
+func (p *Pair) ByHand(side string) string {
+	name := literal(p.name())
+	statements := []string{
+		"SET default_transaction_read_only = off",
+		when("to_regclass('godwit.fence') IS NOT NULL", "PERFORM godwit.lower_fence();"),
+		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`,
+		when("EXISTS (SELECT FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database() AND s.subname = "+name+")",
+			fmt.Sprintf(`ALTER SUBSCRIPTION %s DISABLE;
+		ALTER SUBSCRIPTION %[1]s SET (slot_name = NONE);
+		DROP SUBSCRIPTION %[1]s;`, ident(p.subscription()))),
+		fmt.Sprintf(`DO $$
+DECLARE
+	s       text;
+	copiers text;
+BEGIN
+	IF to_regclass('godwit.state') IS NOT NULL THEN
+		EXECUTE 'SELECT value FROM godwit.state WHERE key = ''copiers''' INTO copiers;
+	END IF;
+	FOR s IN SELECT slot_name FROM pg_replication_slots WHERE database = current_database()
+		AND (slot_name IN (%s, %s) OR slot_name LIKE copiers) LOOP
+		FOR tries IN 1..100 LOOP
+			PERFORM pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = s AND active;
+			PERFORM pg_sleep(0.05);
+			EXIT WHEN NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = s AND active);
+		END LOOP;
+		PERFORM pg_drop_replication_slot(s);
+	END LOOP;
+END $$`, literal(p.outgoing(side)), literal(p.proof(side))),
+		"DROP PUBLICATION IF EXISTS " + ident(p.publication()),
+		"DROP EVENT TRIGGER IF EXISTS " + guardTrigger,
+		fmt.Sprintf(`DO $$
+DECLARE
+	t regclass;
+BEGIN
+	FOR t IN SELECT tgrelid FROM pg_trigger WHERE tgname = '%s' AND tgparentid = 0 LOOP
+		EXECUTE format('DROP TRIGGER IF EXISTS %[1]s ON %%s', t);
+		COMMIT;
+	END LOOP;
+END $$`, guardTrigger),
+		"DROP SCHEMA IF EXISTS godwit CASCADE",
+	}
+	return fmt.Sprintf("-- database %q, %s: as a superuser, with psql\n", p.side(side).database(p.Database), side) + strings.Join(statements, ";\n") + ";\n"
+}
+
+// when is a statement that is done only if something is so.
+func when(condition, do string) string {
+	return fmt.Sprintf("DO $$ BEGIN\n\tIF %s THEN\n\t\t%s\n\tEND IF;\nEND $$", condition, do)
+}
+
+// database is what the side calls the database.
+func (s *Side) database(otherwise string) string {
+	if s.Config != nil && s.Config.Database != "" {
+		return s.Config.Database
+	}
+	return otherwise
+}

@@ -1,0 +1,75 @@
+package postgres_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"godwit/internal/migrate/migratetest"
+	"godwit/internal/migrate/postgres"
+	local "godwit/internal/site/local/postgres"
+)
+
+// A person opens a source that was left fenced, in a fresh session of a superuser,
+// with what godwit prints, and nothing of godwit is left there. So in every state.
+func TestOpenedByHand(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]func(t *testing.T, b *postgres.Writer){
+		"after the cutover": func(t *testing.T, b *postgres.Writer) { turn(t, b, postgres.Source) },
+		"finished": func(t *testing.T, b *postgres.Writer) {
+			turn(t, b, postgres.Source)
+			if err := b.Finish(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"inside a cutover": func(t *testing.T, b *postgres.Writer) { decided(t, b, postgres.Source) },
+		"synced":           func(*testing.T, *postgres.Writer) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			source, target, b := synced(t, 10)
+			prepare(t, b)
+			if name != "synced" {
+				if err := b.Evict(t.Context(), postgres.Source); err != nil {
+					t.Fatal(err)
+				}
+				if err := migratetest.Try(t.Context(), source.App, `INSERT INTO "order" (key) VALUES ('too early')`); err == nil {
+					t.Fatal("the source is not fenced: this proves nothing")
+				}
+			}
+			b.Close()
+			target.Stop() // it is gone for good
+			pair := migratetest.Pair(t, source, source)
+			script := pair.ByHand(postgres.Source)
+			for range 2 { // again: nothing fails
+				psql(t, source.Admin, script)
+			}
+			migratetest.Exec(t, source.App, `INSERT INTO "order" (key) VALUES ('by hand')`, "CREATE TABLE free (id int)")
+			if n := migratetest.Text(t, source.Admin, left); n != "0" {
+				t.Errorf("%s things are left on the source", n)
+			}
+		})
+	}
+}
+
+// psql runs a script as a person would: every error ends it.
+func psql(t *testing.T, url, script string) {
+	t.Helper()
+	inst, err := local.Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := exec.LookPath(filepath.Join(inst.Bin, "psql"))
+	if err != nil {
+		if path, err = exec.LookPath("psql"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), path, "-v", "ON_ERROR_STOP=1", "-X", "-q", url)
+	cmd.Env = append(cmd.Environ(), inst.Env...)
+	cmd.Stdin = strings.NewReader(script)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("psql: %v: %s\n%s", err, out, script)
+	}
+}

@@ -1,0 +1,78 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"godwit/internal/landscape"
+)
+
+// standing finds what a migration that is under way, or one before it, has left
+// behind, and what has gone wrong with it since.
+func (b *Reader) standing(ctx context.Context) (landscape.Findings, error) {
+	var all landscape.Findings
+	for _, side := range []string{Source, Target} {
+		values, err := b.read(ctx, side, "SELECT pg_is_in_recovery()")
+		if err != nil {
+			return all, err
+		}
+		if values[0] == "t" {
+			all = append(all, b.finding(side, landscape.Error, "it is a standby: nothing can be made there", "give the URL of its primary, or promote it"))
+		}
+	}
+	follows, err := b.subscribed(ctx, Target)
+	if err != nil {
+		return all, err
+	}
+	fenced, err := b.fenced(ctx, Source)
+	if err != nil {
+		return all, err
+	}
+	if !follows {
+		if fenced {
+			all = append(all, b.finding(Source, landscape.Error, "it is fenced by an earlier migration: it refuses writes",
+				"open it with the SQL that godwit migrate by-hand prints, then check again"))
+		}
+		return all, nil
+	}
+	return b.wayOpen(ctx, all)
+}
+
+// wayOpen finds what closes the way of a migration that is under way.
+func (b *Reader) wayOpen(ctx context.Context, all landscape.Findings) (landscape.Findings, error) {
+	truth, err := b.truth(ctx)
+	if err != nil {
+		return all, err
+	}
+	for _, side := range []string{Source, Target} {
+		err := b.Unchanged(ctx, side)
+		switch {
+		case errors.Is(err, ErrChanged):
+			all = append(all, b.finding(side, landscape.Error, err.Error(), ChangedMend))
+		case err != nil && !errors.Is(err, ErrState): // nothing is noted while rows are copied
+			return all, err
+		}
+	}
+	if truth == "" {
+		return all, nil
+	}
+	lost, err := b.lostSlot(ctx, truth)
+	if err == nil && lost != "" {
+		all = append(all, b.finding(truth, landscape.Error, lost, "before the cutover: abort and sync again; after it: go on, and finish"))
+	}
+	return all, err
+}
+
+// ChangedMend is what to do about ErrChanged: definitions are not replicated.
+const ChangedMend = "make the same change on the other side, or undo it; before the cutover also: abort the migration and sync again"
+
+// lostSlot says that the log which the other side still needs is gone, or about to
+// go: its server keeps no more of it.
+func (b *Reader) lostSlot(ctx context.Context, from string) (string, error) {
+	values, err := b.read(ctx, from, fmt.Sprintf(`SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s AND wal_status IN ('lost', 'unreserved')`, literal(b.outgoing(from))))
+	if err != nil || values[0] == "" {
+		return "", err
+	}
+	return fmt.Sprintf("the log that the %s still needs is %s (max_slot_wal_keep_size): it cannot follow any more", other(from), values[0]), nil
+}
