@@ -11,7 +11,7 @@ export GOFLAGS ?= -buildvcs=auto
 SEED     ?= 1
 ROUNDS   ?= 300
 
-.PHONY: build setup tools demo demos test test-isolation chaos lint fuzz bench clean
+.PHONY: build setup tools demo demos test test-isolation chaos lint soak fuzz bench clean
 
 build: ## the one binary; BUILT=yes takes the one that is there
 	$(if $(BUILT),test -x bin/godwit,$(GO) build -o bin/godwit ./cmd/godwit)
@@ -47,8 +47,12 @@ lint: ## formatting, vet, static analysis, and the build where Linux is not
 	$(GO) -C tools vet ./schemaprovider
 	bash -n scripts/gotest scripts/demos scripts/aws-tools .ci/run
 
+soak: ## 200 slow clients of each kind while 20 holds are drained
+	GODWIT_SOAK=1 $(GO) test -count 1 -v -timeout 20m -run 'TestNoClientDecides$$' ./internal/gateway
+
 fuzz: ## every fuzz target for a minute
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 60s ./internal/landscape
+	$(GO) test -run '^$$' -fuzz FuzzFraming -fuzztime 60s ./internal/gateway
 
 bench: setup ## speed claims, as ratios against a peer in the same run
 	$(GO) test -run '^$$' -bench . -benchmem ./...

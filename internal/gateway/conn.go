@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -31,6 +32,16 @@ type conn struct {
 	br        *bufio.Reader
 	bw        *bufio.Writer
 	idleSince time.Time
+	open      *atomic.Int64 // counts those that are open
+	closed    atomic.Bool
+}
+
+// Close may be called several times, by several.
+func (c *conn) Close() error {
+	if !c.closed.Swap(true) {
+		c.open.Add(-1)
+	}
+	return c.Conn.Close()
 }
 
 // headLimit bounds what is read before the body begins.
@@ -81,8 +92,8 @@ func (w *countedWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func newConn(nc net.Conn, p *connPool) *conn {
-	c := &conn{Conn: nc, pool: p, in: headLimit{conn: nc, left: -1}, out: countedWriter{conn: nc}}
+func newConn(nc net.Conn, p *connPool, open *atomic.Int64) *conn {
+	c := &conn{Conn: nc, pool: p, open: open, in: headLimit{conn: nc, left: -1}, out: countedWriter{conn: nc}}
 	c.br = bufio.NewReader(&c.in)
 	c.bw = bufio.NewWriter(&c.out)
 	c.begin()

@@ -9,6 +9,8 @@ import (
 type counts struct {
 	mu  sync.Mutex
 	all Disturbed
+
+	entrance *entrance
 }
 
 func (c *counts) disturbed(f Flight, fate error) {
@@ -29,5 +31,8 @@ func (c *counts) now() Disturbed {
 	defer c.mu.Unlock()
 	d := c.all
 	d.Ended = maps.Clone(d.Ended)
+	if c.entrance != nil {
+		d.TurnedAway = c.entrance.refused.Load()
+	}
 	return d
 }

@@ -42,8 +42,20 @@ func (d departure) watch() (<-chan struct{}, func()) {
 	}
 }
 
+// hungUp: both directions have ended, or the connection was reset. A client that
+// has only finished sending waits for its answer.
 func hungUp(fd uintptr) bool {
-	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	p := []unix.PollFd{{Fd: int32(fd)}}
 	n, err := unix.Poll(p, 0)
-	return err == nil && n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+	return err == nil && n > 0 && p[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
+}
+
+// waitHungUp returns nil when the other side has gone, and an error with the
+// deadline of reading.
+func waitHungUp(c syscall.Conn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Read(hungUp)
 }

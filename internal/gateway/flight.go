@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -36,7 +35,7 @@ type flight struct {
 	host  string
 	path  string
 	began time.Time // came to the gate
-	conn  net.Conn  // the client's; nil: unknown
+	conn  *screened // the client's; nil: unknown
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -63,7 +62,7 @@ const maxPath = 200
 // fly notes a request that passed the gate. leave must be called when it is over.
 func (p passage) fly(r *http.Request, req *Outgoing) *flight {
 	f := &flight{pass: p, req: req, host: p.lane.host, path: r.URL.EscapedPath(), began: req.began, since: time.Now()}
-	f.conn, _ = r.Context().Value(connKey{}).(net.Conn)
+	f.conn, _ = r.Context().Value(connKey{}).(*screened)
 	f.ctx, f.cancel = context.WithCancelCause(r.Context())
 	p.lane.add(f)
 	return f
@@ -174,16 +173,11 @@ func (f *flight) disturb(now time.Time, grace time.Duration, tell func(Flight, e
 	tell(what, fate)
 }
 
-// hangUp closes the client's connection, and forgets what the client has not
-// taken yet, which could be a lot.
+// hangUp closes the client's connection.
 func (f *flight) hangUp() {
-	if f.conn == nil {
-		return
+	if f.conn != nil {
+		f.conn.abort()
 	}
-	if l, ok := f.conn.(interface{ SetLinger(sec int) error }); ok {
-		_ = l.SetLinger(0)
-	}
-	f.conn.Close()
 }
 
 // endless: no patience lets it end.

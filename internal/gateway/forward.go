@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"godwit/internal/door"
@@ -61,6 +62,9 @@ type http1 struct {
 	maxIdle     int           // idle connections kept per endpoint
 	idleFor     time.Duration // how long one is kept
 
+	open atomic.Int64 // connections to endpoints
+	most int64        // from here on idle ones are closed before others are made
+
 	mu    sync.RWMutex
 	pools map[Endpoint]*connPool
 }
@@ -68,7 +72,7 @@ type http1 struct {
 func newHTTP1(cfg Config) *http1 {
 	return &http1{
 		dial: cfg.Dial, dialTimeout: cfg.DialTimeout, tls: newTLS(cfg.Roots),
-		maxIdle: 512, idleFor: 30 * time.Second, pools: map[Endpoint]*connPool{},
+		maxIdle: 512, idleFor: 30 * time.Second, pools: map[Endpoint]*connPool{}, most: int64(cfg.MaxConnections),
 	}
 }
 
@@ -104,15 +108,28 @@ func (f *http1) Forward(ctx context.Context, req *Outgoing, to Endpoint, patienc
 	}
 	dialCtx, cancel := context.WithTimeout(ctx, f.dialTimeout)
 	defer cancel()
+	if f.open.Add(1) > f.most {
+		f.shed()
+	}
 	nc, err := f.connect(dialCtx, to)
 	if err != nil {
+		f.open.Add(-1)
 		return nil, &ForwardError{Err: err, Client: ctx.Err() != nil, Timeout: ctx.Err() == nil && dialCtx.Err() != nil}
 	}
-	res, ferr := newConn(nc, p).exchange(ctx, req, patience)
+	res, ferr := newConn(nc, p, &f.open).exchange(ctx, req, patience)
 	if ferr != nil {
 		return nil, ferr
 	}
 	return res, nil
+}
+
+// shed closes what lies idle: its descriptors are needed.
+func (f *http1) shed() {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, p := range f.pools {
+		p.empty()
+	}
 }
 
 func (f *http1) Forget(to Endpoint) {
@@ -216,11 +233,19 @@ func (p *connPool) sweep() {
 
 func (p *connPool) retire() {
 	p.mu.Lock()
-	idle := p.idle
-	p.idle, p.retired = nil, true
+	p.retired = true
 	if p.sweeper != nil {
 		p.sweeper.Stop()
 	}
+	p.mu.Unlock()
+	p.empty()
+}
+
+// empty closes the idle connections.
+func (p *connPool) empty() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.Close()

@@ -63,6 +63,8 @@ func parseArgs(args []string, usage io.Writer) (Config, error) {
 	fs.SetOutput(usage)
 	fs.StringVar(&cfg.Listen, "listen", "127.0.0.1:8080", "host:port for clients")
 	fs.StringVar(&cfg.Admin, "admin", "", "unix `socket` of the admin API")
+	fs.IntVar(&cfg.MaxConnections, "max-connections", 0, "`number` of clients' connections; 0: as many as there are descriptors for")
+	fs.IntVar(&cfg.MaxPerAddress, "max-connections-per-address", 0, "`number` of those from one address; 0: half of them")
 	fs.StringVar(&cfg.State, "state", "", "`file` that keeps the last good table")
 	fs.StringVar(&cfg.Handover, "handover", "", "unix `socket` on which it hands over to another gateway")
 	list := fs.String("inherit", "", "what it inherits from whoever starts and watches it")
@@ -74,6 +76,9 @@ func parseArgs(args []string, usage io.Writer) (Config, error) {
 	}
 	if cfg.Admin == "" || cfg.State == "" {
 		return cfg, errors.New("--admin and --state are needed")
+	}
+	if cfg.MaxConnections < 0 || cfg.MaxPerAddress < 0 {
+		return cfg, errors.New("a number of connections is not negative")
 	}
 	var err error
 	cfg.Sockets, cfg.Lock, err = sockets.Inherit(*list)

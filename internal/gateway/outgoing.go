@@ -48,8 +48,9 @@ type Outgoing struct {
 
 	began       time.Time // came to us
 	received    atomic.Int64
-	flight      *flight // while it is in flight; nil for whoever has no need of one
-	eventStream bool    // it is answered with one
+	flight      *flight     // while it is in flight; nil for whoever has no need of one
+	eventStream bool        // it is answered with one
+	whole       atomic.Bool // its body has come to its end
 }
 
 // safe: it can be taken back and sent again as long as the client has no answer,
@@ -98,9 +99,10 @@ func newOutgoing(r *http.Request, rc *http.ResponseController, pace pace, kept *
 	}
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		o.length, o.expects = 0, false
+		o.whole.Store(true)
 		return o
 	}
-	o.rest = &patientBody{body: r.Body, rc: rc, pace: pace, received: &o.received}
+	o.rest = &patientBody{body: r.Body, rc: rc, pacer: pace.pacer(), received: &o.received, whole: &o.whole}
 	return o
 }
 
@@ -346,19 +348,27 @@ func writeLastChunk(w *bufio.Writer, trailer http.Header) error {
 }
 
 // pace is what a client must keep to: it may be silent for idle at a time, and
-// over all the time that we wait for it the mean may not be below rate, leaving
-// out the first lead.
+// has lead to lose by moving less than rate; by moving more it wins some back.
 type pace struct {
 	idle time.Duration
 	lead time.Duration
 	rate int64 // bytes per second
 }
 
-// left is how long may still be waited for a client that kept us waiting for
-// waited, and moved n bytes in it.
-func (p pace) left(waited time.Duration, n int64) time.Duration {
-	n = min(n, 1<<32) // seconds of it still fit
-	return min(p.idle, p.lead+time.Duration(n)*time.Second/time.Duration(p.rate)-waited)
+// pacer watches one client in one direction.
+type pacer struct {
+	pace
+	credit time.Duration
+}
+
+func (p pace) pacer() pacer { return pacer{p, p.lead} }
+
+// left is how long may be waited for the client now.
+func (p *pacer) left() time.Duration { return max(0, min(p.idle, p.credit)) }
+
+// moved notes that n bytes were waited for so long.
+func (p *pacer) moved(n int, waited time.Duration) {
+	p.credit = min(p.lead, p.credit-waited+time.Duration(n)*time.Second/time.Duration(p.rate))
 }
 
 // patientBody reads the client's body and gives up on a client that does not keep
@@ -366,9 +376,9 @@ func (p pace) left(waited time.Duration, n int64) time.Duration {
 type patientBody struct {
 	body     io.Reader
 	rc       *http.ResponseController
-	pace     pace
-	waited   time.Duration
+	pacer    pacer
 	received *atomic.Int64
+	whole    *atomic.Bool
 }
 
 var errClientBody = errors.New("read the client's body")
@@ -377,16 +387,17 @@ var errBodyIdle = errors.New("the client sends its body too slowly")
 
 func (b *patientBody) Read(p []byte) (int, error) {
 	began := time.Now()
-	if err := b.rc.SetReadDeadline(began.Add(b.pace.left(b.waited, b.received.Load()))); err != nil {
+	if err := b.rc.SetReadDeadline(began.Add(b.pacer.left())); err != nil {
 		return 0, fmt.Errorf("read the client's body: %w", err)
 	}
 	n, err := b.body.Read(p)
-	b.waited += time.Since(began)
+	b.pacer.moved(n, time.Since(began))
 	b.received.Add(int64(n))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, errBodyIdle
 	}
 	if err == io.EOF {
+		b.whole.Store(true)
 		// net/http watches for a departing client from here on; a deadline left
 		// behind would look like one.
 		if derr := b.rc.SetReadDeadline(time.Time{}); derr != nil {

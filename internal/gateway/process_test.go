@@ -33,12 +33,18 @@ type process struct {
 
 func startProcess(t *testing.T, listen, admin, state string, env ...string) *process {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", "gateway", "--listen", listen, "--admin", admin, "--state", state)
+	args := []string{"/proc/self/exe", "gateway", "--listen", listen, "--admin", admin, "--state", state}
 	for _, pair := range env {
 		if socket, ok := strings.CutPrefix(pair, "GATEWAY_TEST_HANDOVER="); ok {
-			cmd.Args = append(cmd.Args, "--handover", socket)
+			args = append(args, "--handover", socket)
 		}
 	}
+	return startCommand(t, args, env...)
+}
+
+func startCommand(t *testing.T, args []string, env ...string) *process {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), env...)
 	return begin(t, cmd)
 }

@@ -33,28 +33,45 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rc := http.NewResponseController(w)
 	defer func() { date(rc, p.cfg.WriteIdleTimeout) }() // for what net/http writes after us
+	if status := refusedStatus(r); status != 0 {
+		refuse(w, status, "the request is malformed, too large, or of a kind that is not served here")
+		return
+	}
+	req := newOutgoing(r, rc, p.cfg.bodyPace(), &p.kept)
+	defer req.free()
+	defer p.dismiss(r, rc, req)
+	req.inform = func(res *http.Response) { p.inform(w, r, res) }
 	if r.Method == http.MethodConnect {
-		refuse(w, http.StatusMethodNotAllowed, "CONNECT is not served here")
+		req.refuse(w, http.StatusMethodNotAllowed, "CONNECT is not served here")
 		return
 	}
 	if target(r) == "" {
 		w.Header().Set("Connection", "close")
-		refuse(w, http.StatusBadRequest, "the request's target is not served here")
+		req.refuse(w, http.StatusBadRequest, "the request's target is not served here")
 		return
 	}
-	host := canonicalHost(r.Host)
-	req := newOutgoing(r, rc, p.cfg.bodyPace(), &p.kept)
-	defer req.free()
-	req.inform = func(res *http.Response) { p.inform(w, r, res) }
 	if r.ContentLength != 0 {
 		date(rc, p.cfg.WriteIdleTimeout) // reading a body may write a 100
 	}
+	host := canonicalHost(r.Host)
 	if err := p.receive(r, host, req); err != nil {
-		p.refuseBody(w, err)
+		p.refuseBody(w, req, err)
 		return
 	}
 	for p.fly(w, r, host, req) {
 	}
+}
+
+// dismiss ends a request whose body has not come to its end: its answer goes out,
+// and nothing is waited for any more.
+func (p *proxy) dismiss(r *http.Request, rc *http.ResponseController, req *Outgoing) {
+	c, ok := r.Context().Value(connKey{}).(*screened)
+	if !ok || req.whole.Load() || c.raw {
+		return
+	}
+	date(rc, p.cfg.WriteIdleTimeout)
+	_ = rc.Flush() // fails only on a connection that is gone
+	c.stop()
 }
 
 // receive reads what is read of a body before the gate, where nobody has to wait
@@ -79,7 +96,7 @@ func (p *proxy) receive(r *http.Request, host string, req *Outgoing) error {
 func (p *proxy) fly(w http.ResponseWriter, r *http.Request, host string, req *Outgoing) (again bool) {
 	pass, err := p.control.admit(r.Context(), host, req.departure())
 	if err != nil {
-		p.refuseAdmission(w, err)
+		p.refuseAdmission(w, req, err)
 		return false
 	}
 	f := pass.fly(r, req)
@@ -88,31 +105,41 @@ func (p *proxy) fly(w http.ResponseWriter, r *http.Request, host string, req *Ou
 	return p.serve(w, r, f, req)
 }
 
-func (p *proxy) refuseAdmission(w http.ResponseWriter, err error) {
+func (p *proxy) refuseAdmission(w http.ResponseWriter, req *Outgoing, err error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
-		refuse(w, http.StatusNotFound, "no such host here")
+		req.refuse(w, http.StatusNotFound, "no such host here")
 	case errors.Is(err, errDeparted):
 		panic(http.ErrAbortHandler) // nobody is there to answer
 	case errors.Is(err, errTooMany):
-		unavailable(w, "too many requests are waiting")
+		req.unavailable(w, "too many requests are waiting")
 	default:
-		unavailable(w, "the gateway is stopping")
+		req.unavailable(w, "the gateway is stopping")
 	}
 }
 
-func (p *proxy) refuseBody(w http.ResponseWriter, err error) {
+func (p *proxy) refuseBody(w http.ResponseWriter, req *Outgoing, err error) {
 	w.Header().Set("Connection", "close")
 	if errors.Is(err, errBodyIdle) {
-		refuse(w, http.StatusRequestTimeout, "the request's body did not come")
+		req.refuse(w, http.StatusRequestTimeout, "the request's body did not come")
 		return
 	}
-	refuse(w, http.StatusBadRequest, "the request's body broke off or is malformed")
+	req.refuse(w, http.StatusBadRequest, "the request's body broke off or is malformed")
 }
 
-func unavailable(w http.ResponseWriter, text string) {
+func (o *Outgoing) unavailable(w http.ResponseWriter, text string) {
 	w.Header().Set("Retry-After", "1")
-	refuse(w, http.StatusServiceUnavailable, text)
+	o.refuse(w, http.StatusServiceUnavailable, text)
+}
+
+// refuse answers at once: what has not come of the body is not waited for, and
+// the connection ends with the answer.
+func (o *Outgoing) refuse(w http.ResponseWriter, status int, text string) {
+	if !o.whole.Load() {
+		w.Header().Set("Connection", "close")
+		o.fullDuplex()
+	}
+	refuse(w, status, text)
 }
 
 func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }
@@ -139,7 +166,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, f *flight, req *Ou
 		if err := p.tunnel(w, f, res); err != nil {
 			res.Body.Close()
 			p.cfg.Log.Warn("upgrade failed", "endpoint", a.last.ID, "error", err)
-			refuse(w, http.StatusBadGateway, "the instance could not switch protocols")
+			a.req.refuse(w, http.StatusBadGateway, "the instance could not switch protocols")
 		}
 		return false
 	}
@@ -179,7 +206,7 @@ func (a *attempts) giveUp(w http.ResponseWriter, r *http.Request, err error) (ag
 		return true
 	default:
 		w.Header().Set("Connection", "close")
-		unavailable(w, "the request was ended before all of it had come, because others waited for it; send it again")
+		a.req.unavailable(w, "the request was ended before all of it had come, because others waited for it; send it again")
 	}
 	return false
 }
@@ -342,14 +369,14 @@ func (a *attempts) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var fe *ForwardError
 	switch {
 	case errors.Is(err, errNoEndpoint):
-		unavailable(w, "no instance is ready")
+		a.req.unavailable(w, "no instance is ready")
 	case errors.Is(err, errClientBody): // net/http ends the context then too
-		a.refuseBody(w, err)
+		a.refuseBody(w, a.req, err)
 	case r.Context().Err() != nil:
 		panic(http.ErrAbortHandler) // nobody is there to answer
 	case errors.As(err, &fe) && fe.Timeout:
-		refuse(w, http.StatusGatewayTimeout, "the instance did not answer in time")
+		a.req.refuse(w, http.StatusGatewayTimeout, "the instance did not answer in time")
 	default:
-		refuse(w, http.StatusBadGateway, "the instance could not be reached or did not answer")
+		a.req.refuse(w, http.StatusBadGateway, "the instance could not be reached or did not answer")
 	}
 }

@@ -318,7 +318,7 @@ func testDepartedClientEndsItsRequestUpstream(t *testing.T, l line) {
 	r := serving(t, one(b.endpoint("a", 1)))
 	c, _ := r.raw("POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 2\r\n\r\nhi")
 	<-began
-	c.Close()
+	reset(c)
 	<-gone
 	until(t, "nothing in flight", func() bool { return r.control.Stats().Hosts[host] == 0 })
 	if e := r.traffic(1).Errors; e != 0 {

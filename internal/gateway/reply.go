@@ -23,7 +23,7 @@ func (p *proxy) reply(w http.ResponseWriter, res *http.Response, f *flight, whol
 		h.Add("Trailer", name)
 	}
 	w.WriteHeader(res.StatusCode)
-	c := clientCopy{w: w, rc: http.NewResponseController(w), pace: p.cfg.readPace(), flight: f, stream: res.ContentLength < 0, quiet: quietness(res.Body)}
+	c := clientCopy{w: w, rc: http.NewResponseController(w), pacer: p.cfg.readPace().pacer(), flight: f, stream: res.ContentLength < 0, quiet: quietness(res.Body)}
 	// Trailers can follow only what is chunked, which a flush makes it. And
 	// while the instance is silent, its head is all there is to pass on.
 	if (len(announced) > 0 || c.quiet()) && !c.flush() {
@@ -57,8 +57,7 @@ type clientCopy struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	flight *flight
-	pace   pace
-	waited time.Duration
+	pacer  pacer
 	stream bool // of unknown length: pass on at once what comes
 	quiet  func() bool
 }
@@ -98,20 +97,20 @@ func (c *clientCopy) give(b []byte, small, flush bool) bool {
 		return err == nil
 	}
 	began := time.Now()
-	date(c.rc, c.pace.left(c.waited, c.flight.down.Load()))
+	date(c.rc, c.pacer.left())
 	c.flight.taking.Store(true)
 	defer c.flight.taking.Store(false)
 	_, err := c.w.Write(b)
 	if err == nil && flush {
 		err = c.rc.Flush()
 	}
-	c.waited += time.Since(began)
+	c.pacer.moved(len(b), time.Since(began))
 	c.flight.down.Add(int64(len(b)))
 	return err == nil
 }
 
 func (c *clientCopy) flush() bool {
-	date(c.rc, c.pace.idle)
+	date(c.rc, c.pacer.idle)
 	return c.rc.Flush() == nil
 }
 

@@ -26,7 +26,7 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
-	serve("clients", s.public, s.listener)
+	serve("clients", s.public, s.entrance)
 	if s.admin != nil {
 		serve("the engine", s.private, s.admin)
 	}
@@ -123,6 +123,7 @@ func (s *Server) halt(within time.Duration) {
 	defer s.control.endTunnels(min(s.cfg.IdleGrace, within))()
 	if err := s.public.Shutdown(ctx); err != nil {
 		s.cfg.Log.Warn("requests in flight were cut off", "connections", s.conns.Load(), "error", err)
+		s.entrance.hurries.Store(true)
 		s.public.Close()
 	}
 	s.control.closeTunnels(time.Second)

@@ -32,14 +32,17 @@ type Config struct {
 	Dial    DialFunc       // how the default Forwarder connects; default: directly, or through the endpoint's door
 	Roots   *x509.CertPool // authorities whose certificates the default Forwarder trusts; default: the system's
 
+	MaxConnections    int           // of clients (half of the descriptors that are left beside a reserve)
+	MaxPerAddress     int           // of those, from one address: many people may share one (half of them)
+	Silence           time.Duration // of an answer that has begun, after which a client that has finished sending is taken for gone (10 s)
 	MaxHeld           int           // requests on hold, all holds together (20,000)
 	MaxKept           int64         // bytes of requests' bodies kept in memory, to be sent again; further bodies are streamed once (256 MiB)
 	MaxHeader         int           // bytes of a request's head (64 KiB)
 	ReadHeaderTimeout time.Duration // for a request's head (10 s)
 	BodyIdleTimeout   time.Duration // without a byte of a request's body (30 s)
 	WriteIdleTimeout  time.Duration // without a client taking a byte of a response (60 s)
-	MinRate           int64         // bytes per second that a client sends or takes on average while we wait for it (500)
-	RateLead          time.Duration // that the average leaves out (20 s)
+	MinRate           int64         // bytes per second that a client sends or takes while we wait for it (500)
+	RateLead          time.Duration // that a client may fall behind that rate (30 s)
 	KeepAlive         time.Duration // of idle client connections (75 s)
 	DialTimeout       time.Duration // for connecting to an endpoint, with the TLS handshake (3 s)
 	ResponseTimeout   time.Duration // from request sent to head of the response (60 s)
@@ -58,6 +61,9 @@ func (c Config) withDefaults() Config {
 	if c.Dial == nil {
 		c.Dial = dialEndpoint
 	}
+	c.MaxConnections = orDefault(c.MaxConnections, mostConnections())
+	c.MaxPerAddress = orDefault(c.MaxPerAddress, max(1, c.MaxConnections/2))
+	c.Silence = orDefault(c.Silence, silence)
 	c.MaxHeld = orDefault(c.MaxHeld, 20_000)
 	c.MaxKept = orDefault(c.MaxKept, 256<<20)
 	c.MaxHeader = orDefault(c.MaxHeader, 64<<10)
@@ -65,7 +71,7 @@ func (c Config) withDefaults() Config {
 	c.BodyIdleTimeout = orDefault(c.BodyIdleTimeout, 30*time.Second)
 	c.WriteIdleTimeout = orDefault(c.WriteIdleTimeout, time.Minute)
 	c.MinRate = orDefault(c.MinRate, 500)
-	c.RateLead = orDefault(c.RateLead, 20*time.Second)
+	c.RateLead = orDefault(c.RateLead, 30*time.Second)
 	c.KeepAlive = orDefault(c.KeepAlive, 75*time.Second)
 	c.DialTimeout = orDefault(c.DialTimeout, 3*time.Second)
 	c.ResponseTimeout = orDefault(c.ResponseTimeout, time.Minute)
@@ -106,6 +112,7 @@ type Server struct {
 	given    bool     // the sockets are others', who keep them for the next gateway
 	lock     *os.File // of the gateway's role, for life; nil when nobody watches
 
+	entrance        *entrance
 	public, private *http.Server
 	conns           atomic.Int64 // client connections
 	stop            chan struct{}
@@ -170,6 +177,8 @@ func (s *Server) open() error {
 		s.control.inherit(s.heir.Traffic)
 	}
 	s.proxy = &proxy{control: s.control, forward: s.cfg.Forward, cfg: s.cfg, kept: room{size: s.cfg.MaxKept}}
+	s.entrance = newEntrance(s.listener, s.cfg)
+	s.control.counts.entrance = s.entrance
 	s.public = s.publicServer()
 	s.private = &http.Server{
 		Handler:           (&admin{control: s.control, cfg: s.cfg, shutdown: s.Shutdown}).handler(),
@@ -249,7 +258,7 @@ func anyPort(address string) bool {
 func (s *Server) publicServer() *http.Server {
 	return &http.Server{
 		Handler:           s.proxy,
-		MaxHeaderBytes:    s.cfg.MaxHeader,
+		MaxHeaderBytes:    s.cfg.MaxHeader + 4<<10, // the entrance is stricter
 		ReadHeaderTimeout: s.cfg.ReadHeaderTimeout,
 		IdleTimeout:       s.cfg.KeepAlive,
 		// For what net/http writes by itself; proxy and reply set the deadline

@@ -20,6 +20,7 @@ type record struct {
 	mu    sync.Mutex
 	bytes bytes.Buffer
 	paths []string
+	whole []string // those whose body came to its end
 }
 
 func newRecord(t *testing.T) *record {
@@ -31,9 +32,12 @@ func newRecord(t *testing.T) *record {
 			if err != nil {
 				return
 			}
-			body, _ := io.ReadAll(req.Body)
+			body, err := io.ReadAll(req.Body)
 			r.mu.Lock()
 			r.paths = append(r.paths, fmt.Sprintf("%s %s %q", req.Method, req.RequestURI, body))
+			if err == nil {
+				r.whole = append(r.whole, r.paths[len(r.paths)-1])
+			}
 			r.mu.Unlock()
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		}

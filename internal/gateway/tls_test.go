@@ -209,7 +209,7 @@ func TestASlowHandshake(t *testing.T) {
 		r := serving(t, one(slow(t)), func(c *Config) { c.DialTimeout = time.Hour })
 		c, _ := r.raw("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 		until(t, "it is in", func() bool { return r.control.Stats().Hosts[host] == 1 })
-		c.Close()
+		reset(c)
 		r.settled(t)
 	})
 }

@@ -25,8 +25,9 @@ type tunnel struct {
 const (
 	// farewellTime bounds the rest of a frame and the close frame behind it.
 	farewellTime = 100 * time.Millisecond
-	// lingerTime is what a client gets to see what it was told last.
-	lingerTime = 500 * time.Millisecond
+	// lingerTime and lingerBytes are what a client gets to see what it was told last.
+	lingerTime  = time.Second
+	lingerBytes = 1 << 20
 )
 
 // Close frames: to the client 1012, "service restart", after which it connects
@@ -60,6 +61,9 @@ func (p *proxy) tunnel(w http.ResponseWriter, f *flight, res *http.Response) err
 		return fmt.Errorf("take over the client's connection: %w", err)
 	}
 	defer client.Close()
+	if f.conn != nil {
+		f.conn.upgraded()
+	}
 	if err := client.SetDeadline(time.Time{}); err != nil {
 		return err
 	}

@@ -53,10 +53,11 @@ type (
 		Left []Flight `json:"left"`
 	}
 
-	// Disturbed counts what drains did to requests.
+	// Disturbed counts what was done to some for the sake of others.
 	Disturbed struct {
-		Recalled int64            `json:"recalled"` // taken back to the gate and sent again
-		Ended    map[string]int64 `json:"ended"`    // by State
+		TurnedAway int64            `json:"turned_away"` // connections, because there were too many
+		Recalled   int64            `json:"recalled"`    // taken back to the gate and sent again
+		Ended      map[string]int64 `json:"ended"`       // by State
 	}
 
 	// HoldStatus is a hold as observed.
