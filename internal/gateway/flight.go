@@ -116,9 +116,12 @@ func (f *flight) disturbed() error {
 	return f.fate
 }
 
-// stubborn is how long a request that was told to end may take before its
-// client's connection is closed under it.
-const stubborn = 300 * time.Millisecond
+// A request that was told to end may take stubborn before its client's connection
+// is closed under it; one whose client takes nothing, a part of it.
+const (
+	stubborn = time.Second
+	stuck    = 300 * time.Millisecond
+)
 
 // disturb takes the request back to the gate or ends it, if that does no harm: a
 // safe request without an answer can be sent again; one that no instance has in
@@ -129,7 +132,7 @@ func (f *flight) disturb(now time.Time, grace time.Duration, tell func(Flight, e
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fate != nil {
-		if now.Sub(f.fateAt) > stubborn {
+		if took := now.Sub(f.fateAt); took > stubborn || took > stuck && f.taking.Load() {
 			f.hangUp()
 		}
 		return

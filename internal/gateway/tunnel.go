@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,8 +24,8 @@ type tunnel struct {
 }
 
 const (
-	// farewellTime bounds the rest of a frame and the close frame behind it.
-	farewellTime = 100 * time.Millisecond
+	// farewellTime bounds the rest of a frame, and the close frame behind it.
+	farewellTime = 250 * time.Millisecond
 	// lingerTime and lingerBytes are what a client gets to see what it was told last.
 	lingerTime  = time.Second
 	lingerBytes = 1 << 20
@@ -117,6 +118,8 @@ type pour struct {
 	frames   frames
 }
 
+var errPassOn = errors.New("pass on")
+
 // pourBuffers are small: an idle tunnel keeps two.
 var pourBuffers = sync.Pool{New: func() any { b := make([]byte, 8<<10); return &b }}
 
@@ -132,7 +135,7 @@ func (p *pour) run(buffered *bufio.Reader) {
 		err = p.step(*buf)
 	}
 	if p.ending.Load() {
-		p.bid(*buf)
+		p.bid(*buf, errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, errPassOn))
 		return
 	}
 	half, ok := p.to.(interface{ CloseWrite() error })
@@ -160,21 +163,21 @@ func (p *pour) pass(b []byte) error {
 	p.count.Add(int64(len(b)))
 	_, err := p.to.Write(b)
 	if err != nil {
-		return fmt.Errorf("pass on: %w", err) // whatever it is, not the end of a stream
+		return fmt.Errorf("%w: %w", errPassOn, err) // whatever it is, not the end of a stream
 	}
 	return nil
 }
 
-// bid lets a frame that has begun end, and says farewell behind it.
-func (p *pour) bid(buf []byte) {
-	if p.websocket {
+// bid lets a frame that has begun end, and says farewell behind it, if all that
+// was read has been passed on.
+func (p *pour) bid(buf []byte, whole bool) {
+	if p.websocket && whole {
+		p.to.SetWriteDeadline(time.Now().Add(farewellTime))
 		p.from.SetReadDeadline(time.Now().Add(farewellTime))
-		for !p.frames.between() {
-			if p.step(buf[:min(uint64(len(buf)), p.frames.want())]) != nil {
-				break
-			}
+		for whole && !p.frames.between() {
+			whole = p.step(buf[:min(uint64(len(buf)), p.frames.want())]) == nil
 		}
-		if p.frames.between() {
+		if whole {
 			_, _ = p.to.Write(p.farewell)
 		}
 	}
