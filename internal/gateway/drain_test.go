@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -88,4 +89,21 @@ func once(t *testing.T, n int64, sides []*site) {
 		}
 	}
 	t.Logf("%d orders, each carried out once", n)
+}
+
+// TestASilentUploadIsToldThatItWasEnded: it gets its answer although nothing of
+// its body comes any more.
+func TestASilentUploadIsToldThatItWasEnded(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	r := serving(t, one(s.endpoint("i", 1)))
+	_, br := r.raw("POST /upload HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 1000000\r\n\r\nx")
+	until(t, "an instance sees it", func() bool { return s.hits.Load() == 1 })
+	r.hold("h", time.Minute)
+	if err := r.control.Drained(deadline(t, 20*time.Second), "h", time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := http.ReadResponse(br, nil); err != nil || res.StatusCode != 503 || !res.Close || res.Header.Get("Retry-After") == "" {
+		t.Errorf("%+v %v", res, err)
+	}
 }

@@ -303,6 +303,9 @@ func (o *Outgoing) pour(write func([]byte) error, end func() error) (bodyErr, se
 	defer buffers.Put(buf)
 	for {
 		n, err := o.rest.Read(*buf)
+		if err != nil && err != io.EOF {
+			return err, nil
+		}
 		left -= int64(n)
 		if last := o.length < 0 && err == io.EOF || o.length >= 0 && left <= 0; last && !o.enter(awaiting) {
 			return errEnded, nil
@@ -314,9 +317,6 @@ func (o *Outgoing) pour(write func([]byte) error, end func() error) (bodyErr, se
 		}
 		if err == io.EOF {
 			return nil, end()
-		}
-		if err != nil {
-			return err, nil
 		}
 	}
 }

@@ -39,8 +39,14 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	req := newOutgoing(r, rc, p.cfg.bodyPace(), &p.kept)
 	defer req.free()
-	defer p.dismiss(r, rc, req)
+	answered := false // else what is written would be taken for an answer
+	defer func() { p.dismiss(r, rc, req, answered) }()
 	req.inform = func(res *http.Response) { p.inform(w, r, res) }
+	p.answer(w, r, rc, req)
+	answered = true
+}
+
+func (p *proxy) answer(w http.ResponseWriter, r *http.Request, rc *http.ResponseController, req *Outgoing) {
 	if r.Method == http.MethodConnect {
 		req.refuse(w, http.StatusMethodNotAllowed, "CONNECT is not served here")
 		return
@@ -64,13 +70,15 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // dismiss ends a request whose body has not come to its end: its answer goes out,
 // and nothing is waited for any more.
-func (p *proxy) dismiss(r *http.Request, rc *http.ResponseController, req *Outgoing) {
+func (p *proxy) dismiss(r *http.Request, rc *http.ResponseController, req *Outgoing, answered bool) {
 	c, ok := r.Context().Value(connKey{}).(*screened)
 	if !ok || req.whole.Load() || c.raw {
 		return
 	}
-	date(rc, p.cfg.WriteIdleTimeout)
-	_ = rc.Flush() // fails only on a connection that is gone
+	if answered {
+		date(rc, p.cfg.WriteIdleTimeout)
+		_ = rc.Flush() // fails only on a connection that is gone
+	}
 	c.stop()
 }
 
@@ -200,11 +208,11 @@ func (a *attempts) giveUp(w http.ResponseWriter, r *http.Request, err error) (ag
 	switch {
 	case fate == nil:
 		a.refuse(w, r, err)
-	case r.Context().Err() != nil:
+	case fate == errRecalled && r.Context().Err() != nil:
 		panic(http.ErrAbortHandler) // nobody is there to answer
 	case fate == errRecalled:
 		return true
-	default:
+	default: // whoever interrupted the reading of its body has ended the context, too
 		w.Header().Set("Connection", "close")
 		a.req.unavailable(w, "the request was ended before all of it had come, because others waited for it; send it again")
 	}

@@ -164,7 +164,11 @@ func answerTo(ctx context.Context, c net.Conn) string {
 	if err != nil {
 		return "cut"
 	}
-	return fmt.Sprint(res.StatusCode)
+	if res.StatusCode != http.StatusOK {
+		return fmt.Sprint(res.StatusCode)
+	}
+	all, err := io.ReadAll(res.Body)
+	return fmt.Sprintf("200 %q %v", all, err)
 }
 
 // crowd is many slow clients of each kind, that come again whenever they are cut off.
