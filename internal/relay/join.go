@@ -2,9 +2,12 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
+	"time"
 )
 
 // join copies both ways between an accepted connection and a dialled one, until
@@ -27,8 +30,34 @@ func (r *Relay) join(ctx context.Context, accepted net.Conn, dial dialFunc) {
 	defer stop()
 	var back sync.WaitGroup
 	back.Go(func() { pour(accepted, dialled) })
+	if err := begin(dialled, accepted); err != nil {
+		r.log.Warn("who connected says nothing", "from", accepted.RemoteAddr(), "error", err)
+		accepted.Close()
+		dialled.Close()
+	}
 	pour(dialled, accepted)
 	back.Wait()
+}
+
+// begin passes the first bytes on, which have to come soon: a Postgres client
+// speaks first.
+func begin(to, from net.Conn) error {
+	if err := from.SetReadDeadline(time.Now().Add(firstByte)); err != nil {
+		return err
+	}
+	first := make([]byte, 4<<10)
+	n, err := from.Read(first)
+	if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		return nil // its end, which pour passes on
+	}
+	if err := from.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	_, err = to.Write(first[:n])
+	return err
 }
 
 // pour copies one direction and passes its end on; a failure ends both. Both

@@ -24,3 +24,22 @@ func TestPortTakenForAMoment(t *testing.T) {
 	}
 	_ = l.Close()
 }
+
+// TestPortTakenForGood: another one is taken, and said.
+func TestPortTakenForGood(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cfg := config(t)
+	cfg.ListenHost = taken.Addr().String()
+	openDoor(t, cfg.Door)
+	r := start(t, cfg)
+	<-r.Ready()
+	if r.HostAddr() == cfg.ListenHost {
+		t.Fatal("it says that it has the port that somebody else has")
+	}
+	exchange(t, r.HostAddr(), "target")
+}

@@ -5,7 +5,9 @@
 // process of its own for the life of the migration and survives the engine.
 //
 // It guarantees that a half-closed connection stays half open, that the number
-// of connections is bounded, and that nothing of it is left after Run returned.
+// of connections is bounded, each way for itself, that nobody but the source's
+// side gets one of those on the host, and that nothing of it is left after Run
+// returned.
 // Only cmd starts it and only the local site configures it.
 package relay
 
@@ -15,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -32,7 +35,7 @@ type Config struct {
 	Source       string `json:"source"`              // host:port of the source's Postgres, dialled from the host
 	ListenHost   string `json:"listen_host"`         // address on the host at which the source finds the environment
 	Target       string `json:"target"`              // address inside of the environment's Postgres
-	MaxConns     int    `json:"max_conns,omitempty"` // both ways together; default 64
+	MaxConns     int    `json:"max_conns,omitempty"` // each way; default 64
 }
 
 func (c Config) validate() error {
@@ -56,6 +59,7 @@ func (c Config) validate() error {
 const (
 	dialTimeout = 5 * time.Second
 	keepAlive   = 15 * time.Second
+	firstByte   = 10 * time.Second       // how long who connected may say nothing
 	doorCheck   = 500 * time.Millisecond // how often the door is looked at
 )
 
@@ -66,9 +70,20 @@ type Relay struct {
 	host  net.Listener
 	ready chan struct{}
 	once  sync.Once
-	slots chan struct{}
 	conns sync.WaitGroup
-	life  atomic.Pointer[context.Context] // ends with the environment behind the door
+	peers peers
+
+	inward, outward direction
+	life            atomic.Pointer[context.Context] // ends with the environment behind the door
+
+	refusals atomic.Int64
+}
+
+// direction is one of the two ways. Neither can take the other's connections.
+type direction struct {
+	slots chan struct{}
+	admit func(net.Conn) error // nil: the environment's rules have decided that already
+	dial  dialFunc
 }
 
 // New opens the listener on the host; Run does the rest and closes it.
@@ -83,23 +98,32 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("relay: listen on the host: %w", err)
 	}
-	return &Relay{cfg: cfg, log: log, host: host, ready: make(chan struct{}), slots: make(chan struct{}, cfg.MaxConns)}, nil
+	r := &Relay{cfg: cfg, log: log, host: host, ready: make(chan struct{}), peers: peers{source: cfg.Source}}
+	r.inward = direction{slots: make(chan struct{}, cfg.MaxConns), admit: r.peers.admit, dial: r.dialTarget}
+	r.outward = direction{slots: make(chan struct{}, cfg.MaxConns), dial: r.dialSource}
+	return r, nil
 }
 
 // portPatience is how long the port of a relay that died is waited for: meanwhile
 // the system may have given it to somebody's outgoing connection.
 const portPatience = 5 * time.Second
 
+// listenHost takes another port when somebody keeps the one that it had.
 func listenHost(address string) (net.Listener, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, 200*time.Millisecond
-	return backoff.Retry(context.Background(), func() (net.Listener, error) {
+	ln, err := backoff.Retry(context.Background(), func() (net.Listener, error) {
 		l, err := net.Listen("tcp", address)
 		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
 			err = backoff.Permanent(err)
 		}
 		return l, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(portPatience))
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return ln, err
+	}
+	host, _, _ := net.SplitHostPort(address)
+	return net.Listen("tcp", net.JoinHostPort(host, "0"))
 }
 
 // HostAddr is where the source's database finds the environment's, host:port.
@@ -118,7 +142,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	defer outward.Wait()
 	defer r.host.Close()
 	r.life.Store(&ctx)
-	outward.Go(func() { r.accept(ctx, r.host, r.dialTarget) })
+	outward.Go(func() { r.accept(ctx, r.host, r.inward) })
 	for ctx.Err() == nil {
 		inside, err := r.listenInside(ctx)
 		if err != nil {
@@ -130,11 +154,24 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-func (r *Relay) listenInside(ctx context.Context) (net.Listener, error) {
+// passed is a listener inside, with the door that it came through.
+type passed struct {
+	net.Listener
+	door os.FileInfo
+}
+
+func (r *Relay) listenInside(ctx context.Context) (passed, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 20*time.Millisecond, time.Second
-	return backoff.Retry(ctx, func() (net.Listener, error) {
-		return door.Listen(ctx, r.cfg.Door, r.cfg.ListenInside)
+	return backoff.Retry(ctx, func() (passed, error) {
+		// Looked at before: if the environment is replaced in between, the listener
+		// is a new one's and the door an old one's, and so it is made once more.
+		seen, err := os.Stat(r.cfg.Door)
+		if err != nil {
+			return passed{}, err
+		}
+		ln, err := door.Listen(ctx, r.cfg.Door, r.cfg.ListenInside)
+		return passed{ln, seen}, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, next time.Duration) {
 		r.log.Warn("cannot listen inside; trying again", "in", next, "error", err)
 	}))
@@ -143,39 +180,54 @@ func (r *Relay) listenInside(ctx context.Context) (net.Listener, error) {
 // serveInside serves one listener until ctx ends or the door is lost, and ends
 // every connection with it, both ways. A socket keeps the network it was made in
 // alive: those of a dead environment must not be kept.
-func (r *Relay) serveInside(ctx context.Context, ln net.Listener) {
+func (r *Relay) serveInside(ctx context.Context, ln passed) {
 	ctx, cancel := context.WithCancel(ctx)
 	r.life.Store(&ctx)
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
 		defer cancel()
-		r.watchDoor(ctx)
+		r.watchDoor(ctx, ln.door)
 	})
-	r.accept(ctx, ln, r.dialSource)
+	r.accept(ctx, ln, r.outward)
 	cancel()
 	tasks.Wait()
 }
 
-// watchDoor returns when the door does not answer any more, or ctx ends.
-func (r *Relay) watchDoor(ctx context.Context) {
+// watchDoor returns when the door does not answer any more, is another one than
+// was seen, or ctx ends. An environment that is back before anybody looks has a
+// door that answers, and a network in which nobody listens for this relay.
+func (r *Relay) watchDoor(ctx context.Context, seen os.FileInfo) {
 	tick := time.NewTicker(doorCheck)
 	defer tick.Stop()
-	d := net.Dialer{Timeout: dialTimeout}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		conn, err := d.DialContext(ctx, "unix", r.cfg.Door)
-		if err != nil {
+		if err := r.lookAtDoor(ctx, seen); err != nil {
 			if ctx.Err() == nil {
 				r.log.Warn("the door is lost; its environment has ended or restarts", "door", r.cfg.Door, "error", err)
 			}
 			return
 		}
-		conn.Close()
 	}
+}
+
+func (r *Relay) lookAtDoor(ctx context.Context, seen os.FileInfo) error {
+	now, err := os.Stat(r.cfg.Door)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(now, seen) || !now.ModTime().Equal(seen.ModTime()) {
+		return errors.New("it is another environment's")
+	}
+	d := net.Dialer{Timeout: dialTimeout}
+	conn, err := d.DialContext(ctx, "unix", r.cfg.Door)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 type dialFunc func(context.Context) (net.Conn, error)
@@ -189,10 +241,11 @@ func (r *Relay) dialTarget(ctx context.Context) (net.Conn, error) {
 	return door.Dial(ctx, r.cfg.Door, "tcp", r.cfg.Target)
 }
 
-// accept joins each connection with one that dial makes, at most MaxConns at a
-// time; more wait in the listener's queue. It returns when ctx ends, with the
-// listener closed; the connections it accepted end with the environment's life.
-func (r *Relay) accept(ctx context.Context, ln net.Listener, dial dialFunc) {
+// accept joins each connection that is admitted with one that is dialled, so
+// many at a time as there are slots; more wait in the listener's queue. It returns
+// when ctx ends, with the listener closed; the connections it accepted end with
+// the environment's life.
+func (r *Relay) accept(ctx context.Context, ln net.Listener, way direction) {
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
 	defer ln.Close()
@@ -208,16 +261,31 @@ func (r *Relay) accept(ctx context.Context, ln net.Listener, dial dialFunc) {
 			}
 			continue
 		}
+		if way.admit != nil {
+			if err := way.admit(conn); err != nil {
+				conn.Close()
+				r.refused(err)
+				continue
+			}
+		}
 		select {
-		case r.slots <- struct{}{}:
+		case way.slots <- struct{}{}:
 		case <-ctx.Done():
 			conn.Close()
 			return
 		}
 		r.conns.Go(func() {
-			defer func() { <-r.slots }()
-			r.join(*r.life.Load(), conn, dial)
+			defer func() { <-way.slots }()
+			r.join(*r.life.Load(), conn, way.dial)
 		})
+	}
+}
+
+// refused says so, the first time and then now and then: whoever is refused can
+// come back as often as he likes.
+func (r *Relay) refused(why error) {
+	if n := r.refusals.Add(1); n&(n-1) == 0 {
+		r.log.Warn("a connection that is not the source's was refused", "error", why, "refused", n)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +26,9 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "relay" {
 		os.Exit(Main(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "other" {
+		other(os.Args[2:])
 	}
 	os.Exit(m.Run())
 }
@@ -125,7 +129,7 @@ func start(t *testing.T, cfg Config) *Relay {
 		case <-time.After(10 * time.Second):
 			t.Error("the relay does not end; something of it is left")
 		}
-		if n := len(r.slots); n != 0 {
+		if n := len(r.inward.slots) + len(r.outward.slots); n != 0 {
 			t.Errorf("%d connections are left", n)
 		}
 	})
@@ -200,9 +204,10 @@ func TestConnectionsAreBounded(t *testing.T) {
 	<-r.Ready()
 	first, br1 := dial(t, r.HostAddr())
 	br1.ReadString('\n')
-	_, br2 := dial(t, cfg.ListenInside)
+	_, br2 := dial(t, r.HostAddr())
 	br2.ReadString('\n')
 	third, br3 := dial(t, r.HostAddr())
+	exchange(t, cfg.ListenInside, "source") // the other way has its own
 	third.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if line, err := br3.ReadString('\n'); err == nil {
 		t.Fatalf("a third connection was served: %q", line)
@@ -231,23 +236,59 @@ func TestALostDoorIsFoundAgain(t *testing.T) {
 		}
 	}
 	openDoor(t, cfg.Door)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
+	until(t, "listens again", func() bool {
 		// The old listener may still take one and drop it: only an answer counts.
-		if c, err := net.Dial("tcp", cfg.ListenInside); err == nil {
-			_, err = bufio.NewReader(c).ReadString('\n')
-			c.Close()
-			if err == nil {
-				break
-			}
+		c, err := net.Dial("tcp", cfg.ListenInside)
+		if err != nil {
+			return false
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("it does not listen again")
-		}
-	}
+		defer c.Close()
+		_, err = bufio.NewReader(c).ReadString('\n')
+		return err == nil
+	})
 	exchange(t, cfg.ListenInside, "source")
 	exchange(t, r.HostAddr(), "target")
+}
+
+// TestAnotherDoorInTheSamePlace: an environment that is back before the relay
+// looks has a door that answers, and nobody who listens inside.
+func TestAnotherDoorInTheSamePlace(t *testing.T) {
+	t.Parallel()
+	cfg := config(t)
+	closeDoor := openDoor(t, cfg.Door)
+	r := start(t, cfg)
+	<-r.Ready()
+	_, in := dial(t, cfg.ListenInside)
+	in.ReadString('\n')
+	for range 5 {
+		_, in := dial(t, cfg.ListenInside)
+		in.ReadString('\n')
+		closeDoor()
+		closeDoor = openDoor(t, cfg.Door) // at once
+		if b, err := in.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("a connection of the environment before goes on: %q, %v", b, err)
+		}
+		until(t, "listens in the new one", func() bool {
+			c, err := net.Dial("tcp", cfg.ListenInside)
+			if err != nil {
+				return false
+			}
+			defer c.Close()
+			_, err = bufio.NewReader(c).ReadString('\n')
+			return err == nil
+		})
+	}
+}
+
+func until(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); !so(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never %s", what)
+		}
+	}
 }
 
 func TestProcess(t *testing.T) {
