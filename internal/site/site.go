@@ -159,6 +159,25 @@ type Relayer interface {
 	CloseRelay(ctx context.Context, environment, database string) error
 }
 
+// RelayState is how a relay is, asked with real bytes through it.
+type RelayState struct {
+	Relay
+	// ToSource and ToTarget are why the environment's database does not get an
+	// answer of the source's, and the source's side none of the environment's;
+	// nil when they do.
+	ToSource, ToTarget error
+}
+
+// RelayKeeper is implemented by sites whose relays are processes of theirs.
+type RelayKeeper interface {
+	// RelayState asks one relay, and changes nothing. ErrNotFound when none is open.
+	RelayState(ctx context.Context, environment, database string) (RelayState, error)
+	// KeepRelays brings back what relays of an environment were opened and do not
+	// relay any more. One that could not have its port back has another, so that
+	// its other end has to be told: tell is called until it has once succeeded.
+	KeepRelays(ctx context.Context, environment string, tell func(context.Context) error) error
+}
+
 // Front is where an environment's service is reached from outside.
 type Front struct {
 	Address string // host:port; the host is looked up with every connection, its addresses change

@@ -51,7 +51,10 @@ func (s *Site) run(ctx context.Context, r *record) error {
 	if err := s.ensureDatabases(ctx, r); err != nil {
 		return err
 	}
-	return s.putInstances(ctx, r)
+	if err := s.putInstances(ctx, r); err != nil {
+		return err
+	}
+	return s.restartRelays(ctx, r)
 }
 
 // declare brings the record to what the landscape says.

@@ -80,6 +80,7 @@ type Site struct {
 
 	mu    sync.Mutex
 	locks map[string]chan struct{} // by environment: one change at a time
+	deaf  map[string]int           // by relay: looks in a row at which it did not relay
 }
 
 var (
@@ -87,6 +88,7 @@ var (
 	_ site.Administrator = (*Site)(nil)
 	_ site.Relayer       = (*Site)(nil)
 	_ site.Reviver       = (*Site)(nil)
+	_ site.RelayKeeper   = (*Site)(nil)
 )
 
 // ErrImpossible: this machine cannot isolate; the text lists what is missing
@@ -95,7 +97,7 @@ var ErrImpossible = errors.New("this machine cannot isolate environments")
 
 // New opens the site. ErrImpossible when isolation is wanted and cannot be had.
 func New(c Config) (*Site, error) {
-	s := &Site{Config: c, locks: map[string]chan struct{}{}}
+	s := &Site{Config: c, locks: map[string]chan struct{}{}, deaf: map[string]int{}}
 	switch c.Isolation {
 	case IsolationAuto, IsolationNamespaces:
 		if problems := Check(); len(problems) > 0 {

@@ -57,8 +57,9 @@ type instanceRecord struct {
 
 type relayRecord struct {
 	SourceAddress string `json:"source_address"`
-	Port          uint16 `json:"port"`        // of the router, where the database finds the source
-	HostListen    string `json:"host_listen"` // where the source finds the database
+	Port          uint16 `json:"port"`             // of the router, where the database finds the source
+	HostListen    string `json:"host_listen"`      // where the source finds the database
+	Untold        bool   `json:"untold,omitempty"` // that it listens there now
 	Pid           int    `json:"pid"`
 	Started       string `json:"started"` // with the pid, says whether it is still the same process
 }

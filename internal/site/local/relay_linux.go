@@ -61,7 +61,7 @@ func (s *Site) OpenRelay(ctx context.Context, environment, database, sourceAddre
 			return site.Relay{}, fmt.Errorf("open the relay of database %s in %s: %w", database, environment, err)
 		}
 	}
-	return site.Relay{Source: r.realPort(r.Router, int(open.Port)).String(), Target: open.HostListen}, nil
+	return r.relay(open), nil
 }
 
 func (r *record) freeRelayPort() uint16 {
@@ -117,8 +117,16 @@ func (s *Site) startRelay(ctx context.Context, r *record, database string) error
 		text, _ := os.ReadFile(log.Name())
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(text)))
 	}
-	open.HostListen = ready.HostListen
+	open.moved(ready.HostListen)
 	return s.save(r)
+}
+
+// moved notes where the relay listens. A port that it had and has not any more is
+// one that the other end still believes in.
+func (o *relayRecord) moved(to string) {
+	first := strings.HasSuffix(o.HostListen, ":0")
+	o.Untold = o.Untold || !first && o.HostListen != to
+	o.HostListen = to
 }
 
 // spawnRelay starts the process, which waits for its configuration on in.

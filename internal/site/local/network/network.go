@@ -16,7 +16,9 @@ package network
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -158,35 +160,49 @@ const (
 )
 
 // Probe sends real packets to an address ("tcp": a connection; "udp": a
-// datagram) and says what came of it. It opens its socket in the network
-// namespace of the calling thread.
+// datagram; "postgres": what a client of Postgres asks first) and says what came
+// of it. It opens its socket in the network namespace of the calling thread.
 func Probe(ctx context.Context, netw string, address netip.AddrPort, timeout time.Duration) Outcome {
 	d := net.Dialer{Timeout: timeout}
-	conn, err := d.DialContext(ctx, netw, address.String())
-	if err == nil {
-		defer conn.Close()
-		if conn.LocalAddr().String() == conn.RemoteAddr().String() {
-			// The kernel gave it the port that it asks: it would answer itself.
-			// While it is kept, another socket gets another port.
-			return Probe(ctx, netw, address, timeout)
-		}
-		if netw == "tcp" {
-			return Open
-		}
-		conn.SetDeadline(time.Now().Add(timeout))
-		if _, err = conn.Write([]byte("godwit probe\n")); err == nil {
-			_, err = conn.Read(make([]byte, 64))
-		}
+	kind, question := netw, []byte("godwit probe\n")
+	if netw == "postgres" {
+		kind, question = "tcp", startup
+	}
+	conn, err := d.DialContext(ctx, kind, address.String())
+	if err != nil {
+		return outcome(err)
+	}
+	defer conn.Close()
+	if conn.LocalAddr().String() == conn.RemoteAddr().String() {
+		// The kernel gave it the port that it asks: it would answer itself.
+		// While it is kept, another socket gets another port.
+		return Probe(ctx, netw, address, timeout)
+	}
+	if netw == "tcp" {
+		return Open
+	}
+	conn.SetDeadline(time.Now().Add(timeout))
+	if _, err = conn.Write(question); err == nil {
+		_, err = conn.Read(make([]byte, 64))
 	}
 	return outcome(err)
 }
+
+// startup is how a client begins to log in to a Postgres, which answers with a
+// question or a refusal. That the client leaves then is written in no log, as it
+// would be in the middle of a TLS handshake.
+var startup = func() []byte {
+	const version = "\x00\x03\x00\x00"
+	said := version + "user\x00postgres\x00database\x00postgres\x00\x00"
+	return append(binary.BigEndian.AppendUint32(nil, uint32(4+len(said))), said...)
+}()
 
 func outcome(err error) Outcome {
 	var timeout net.Error
 	switch {
 	case err == nil:
 		return Open
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF):
 		return Refused
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return Timeout
