@@ -68,6 +68,9 @@ func (m *migration) check(ctx context.Context) (checks api.Checks, err error) {
 	for _, why := range m.links.missing {
 		checks.Findings = append(checks.Findings, migrate.Unasked(why))
 	}
+	if err := m.relayTrouble(ctx); err != nil {
+		checks.Findings = append(checks.Findings, migrate.Unasked(err))
+	}
 	services, err := m.engine.serving(ctx, m.world, m.Migration, migrate.Source)
 	if err != nil {
 		return checks, err

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"godwit/internal/api"
@@ -46,9 +47,12 @@ func (m *migration) status(ctx context.Context) (api.Migration, error) {
 	}
 	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := m.look(limit, &s); err != nil {
-		s.Problem += m.engine.secrets.conceal(err.Error())
-	}
+	var relays error
+	var asked sync.WaitGroup
+	asked.Go(func() { relays = m.relayTrouble(limit) })
+	err = m.look(limit, &s)
+	asked.Wait()
+	s.Problem += m.engine.secrets.conceal(text(errors.Join(err, relays)))
 	return s, nil
 }
 

@@ -12,48 +12,6 @@ import (
 // is reached now: a password that AWS rotates must not end a way back.
 const streamsCheck = 15 * time.Minute
 
-// relayCheck is how often the ways between both sides are looked at.
-const relayCheck = 5 * time.Second
-
-// keepRelays keeps the ways of migrations under way open until ctx ends: nobody
-// who only looks opens one.
-func (e *Engine) keepRelays(ctx context.Context) {
-	every(ctx, relayCheck, func() {
-		w, err := e.current()
-		if err != nil || w.fronted() {
-			return // there is a network for it
-		}
-		for _, m := range w.landscape.Migrations {
-			if err := e.keepRelay(ctx, w, m.Name); err != nil && ctx.Err() == nil {
-				e.log.Warn("the way between both sides", "migration", m.Name, "error", err)
-			}
-		}
-	})
-}
-
-// keepRelay opens the relays of a migration again where they have ended, whatever
-// runs meanwhile.
-func (e *Engine) keepRelay(ctx context.Context, w *world, name string) error {
-	e.relays.Lock()
-	defer e.relays.Unlock()
-	m, err := e.migration(ctx, w, name)
-	if err != nil || !m.state.underWay() {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, relayCheck)
-	defer cancel()
-	for _, d := range m.source().Databases {
-		from, err := w.settings.database(d)
-		if err != nil {
-			return err
-		}
-		if _, err := m.openRelay(ctx, d.Name, from); err != nil {
-			return fmt.Errorf("database %s: %w", d.Name, err)
-		}
-	}
-	return nil
-}
-
 // keepStreams keeps the streams of migrations joined until ctx ends.
 func (e *Engine) keepStreams(ctx context.Context) {
 	every(ctx, streamsCheck, func() {
@@ -84,6 +42,13 @@ func (e *Engine) rejoinIdle(ctx context.Context, w *world, name string) error {
 		return err
 	}
 	defer m.links.close()
+	return m.rejoinNow(ctx)
+}
+
+// rejoinNow is for who does nothing else in the migration; its links are open.
+// Busy when an operation is under way.
+func (m *migration) rejoinNow(ctx context.Context) error {
+	e := m.engine
 	right := &claim{name: "keeping the streams of migration " + m.Name, brief: true}
 	if err := e.claim(ctx, right); err != nil {
 		return err
@@ -97,11 +62,9 @@ func (e *Engine) rejoinIdle(ctx context.Context, w *world, name string) error {
 	return m.rejoin(limit)
 }
 
-// rejoin is for sites of whose passwords others dispose.
+// rejoin tells both sides how the other is reached now. What has not changed goes
+// on undisturbed.
 func (m *migration) rejoin(ctx context.Context) error {
-	if !m.world.fronted() {
-		return nil
-	}
 	if err := migrate.Rejoin(ctx, m.links.writers); err != nil {
 		return fmt.Errorf("telling both sides how the other is reached: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"godwit/internal/site"
@@ -38,8 +39,10 @@ func (s *Site) RelayState(ctx context.Context, environment, database string) (si
 		state.ToTarget = state.ToSource
 		return state, nil
 	}
-	state.ToSource = s.askInside(ctx, r, database, "postgres")
-	state.ToTarget = askHost(ctx, open.HostListen)
+	var both sync.WaitGroup
+	both.Go(func() { state.ToSource = s.askInside(ctx, r, database, "postgres") })
+	both.Go(func() { state.ToTarget = askHost(ctx, open.HostListen) })
+	both.Wait()
 	return state, nil
 }
 
