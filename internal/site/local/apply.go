@@ -45,6 +45,12 @@ func (s *Site) run(ctx context.Context, r *record) error {
 	if err := s.ensureWarden(ctx, r); err != nil {
 		return err
 	}
+	if r.Making {
+		r.Making = false
+		if err := s.save(r); err != nil {
+			return err
+		}
+	}
 	if err := s.client(r.Name).ApplyRules(ctx, r.rules()); err != nil {
 		return fmt.Errorf("environment %s: %w", r.Name, err)
 	}
@@ -70,6 +76,7 @@ func (s *Site) declare(l *landscape.Landscape, name string) (*record, error) {
 	r, err := s.load(name)
 	if errors.Is(err, site.ErrNotFound) {
 		r, err = newRecord(name), nil
+		r.Making = true
 		r.Network, r.Router, r.Pool = e.Network, addresses.Router, addresses.Instances
 	}
 	if err != nil {

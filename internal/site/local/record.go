@@ -29,6 +29,7 @@ type record struct {
 	Instances map[string]*instanceRecord `json:"instances"`
 	Relays    map[string]*relayRecord    `json:"relays"`            // by database
 	Removed   bool                       `json:"removed,omitempty"` // its removal was begun
+	Making    bool                       `json:"making,omitempty"`  // it never ran yet: it cannot have died
 }
 
 type serviceRecord struct {

@@ -32,16 +32,27 @@ func (s *Site) Pulse(ctx context.Context, environment string) error {
 	return err
 }
 
-// dead tells one that has died from one that is being removed.
+// dead tells one that has died from one that is being made or removed.
 func (s *Site) dead(environment string) error {
 	r, err := s.load(environment)
 	if err != nil {
 		return err
 	}
-	if r.Removed {
-		return fmt.Errorf("environment %q is being removed: %w", environment, site.ErrNotFound)
+	if err := r.there(); err != nil {
+		return err
 	}
 	return fmt.Errorf("environment %s: %w", environment, site.ErrDead)
+}
+
+// there: it was made and not removed. Else there is nothing to bring back.
+func (r *record) there() error {
+	switch {
+	case r.Removed:
+		return fmt.Errorf("environment %q is being removed: %w", r.Name, site.ErrNotFound)
+	case r.Making:
+		return fmt.Errorf("environment %q is being made: %w", r.Name, site.ErrNotFound)
+	}
+	return nil
 }
 
 // Revive implements site.Reviver. A silent warden is ended before the lock is
@@ -62,8 +73,8 @@ func (s *Site) Revive(ctx context.Context, environment string) error {
 	if err != nil {
 		return err
 	}
-	if r.Removed {
-		return fmt.Errorf("environment %q is being removed: %w", environment, site.ErrNotFound)
+	if err := r.there(); err != nil {
+		return err
 	}
 	return s.run(ctx, r)
 }

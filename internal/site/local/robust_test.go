@@ -259,3 +259,30 @@ func TestHalfRemovedStaysDead(t *testing.T) {
 		t.Errorf("made again, it has %+v", till(e).Instances)
 	}
 }
+
+// TestWhatIsMadeIsNotDead: nobody brings back what somebody is just making.
+func TestWhatIsMadeIsNotDead(t *testing.T) {
+	b := newBench(t)
+	made := make(chan struct{})
+	seen := make(chan error, 1)
+	go func() {
+		defer close(seen)
+		for {
+			select {
+			case <-made:
+				return
+			default:
+			}
+			if err := b.Pulse(context.Background(), "test"); errors.Is(err, site.ErrDead) {
+				seen <- err
+				return
+			}
+		}
+	}()
+	b.apply(bistro(), "test")
+	close(made)
+	if err := <-seen; err != nil {
+		t.Error(err)
+	}
+	b.ok(b.Pulse(t.Context(), "test"))
+}
