@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 
 	"godwit/internal/api"
+	"godwit/internal/confine"
 	"godwit/internal/site"
 	"godwit/internal/site/local"
 	"godwit/internal/site/local/postgres"
@@ -17,9 +19,17 @@ func openLocal(ctx context.Context, e *Engine, w *world, sink api.Sink) (site.Si
 		return nil, err
 	}
 	return local.New(local.Config{
-		StateDir: filepath.Join(e.dir, "env"), Images: e.images, ImagesDir: filepath.Join(e.dir, "images"), Postgres: inst, Gateway: e.gateway,
+		StateDir: filepath.Join(e.dir, "env"), Images: e.images, ImagesDir: filepath.Join(e.dir, "images"), Postgres: inst, Gateway: e.gateway, GatewayID: gatewayID(e.dir),
 		Isolation: w.settings.Isolation, Logger: e.log,
 	})
+}
+
+// gatewayID is the gateway's, where it is another than this process's.
+func gatewayID(dir string) int {
+	if os.Geteuid() != 0 {
+		return 0
+	}
+	return confine.GatewayID(dir)
 }
 
 // ensurePostgres finds the machine's Postgres, and installs it when it has none.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,13 +45,20 @@ func (e *ForwardError) Unwrap() error { return e.Err }
 // the connection, which it makes without.
 type DialFunc func(ctx context.Context, to Endpoint) (net.Conn, error)
 
-// dialEndpoint connects directly, or through the endpoint's door.
-func dialEndpoint(ctx context.Context, to Endpoint) (net.Conn, error) {
-	if to.Via != "" {
-		return door.Dial(ctx, to.Via, "tcp", to.Address)
+// dialFrom connects directly, or through the endpoint's door. Doors below base, the
+// working directory, are found from there.
+func dialFrom(base string) DialFunc {
+	return func(ctx context.Context, to Endpoint) (net.Conn, error) {
+		if to.Via != "" {
+			via := to.Via
+			if below, ok := strings.CutPrefix(via, base+"/"); ok && base != "" {
+				via = below
+			}
+			return door.Dial(ctx, via, "tcp", to.Address)
+		}
+		d := net.Dialer{KeepAlive: 15 * time.Second}
+		return d.DialContext(ctx, "tcp", to.Address)
 	}
-	d := net.Dialer{KeepAlive: 15 * time.Second}
-	return d.DialContext(ctx, "tcp", to.Address)
 }
 
 // http1 forwards over pooled HTTP/1.1 connections, one exchange at a time on

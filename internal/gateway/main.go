@@ -10,9 +10,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
+	"godwit/internal/confine"
 	"godwit/internal/sockets"
 )
 
@@ -67,6 +70,9 @@ func parseArgs(args []string, usage io.Writer) (Config, error) {
 	fs.IntVar(&cfg.MaxPerAddress, "max-connections-per-address", 0, "`number` of those from one address; 0: half of them")
 	fs.StringVar(&cfg.State, "state", "", "`file` that keeps the last good table")
 	fs.StringVar(&cfg.Handover, "handover", "", "unix `socket` on which it hands over to another gateway")
+	fs.StringVar(&cfg.Base, "base", "", "`directory` that it stands in; doors below it are found from there")
+	id := fs.Int("confine", -1, "drop all rights and become this uid, when root starts it")
+	confined := fs.Bool("confined", false, "that has been done")
 	list := fs.String("inherit", "", "what it inherits from whoever starts and watches it")
 	if err := fs.Parse(args); err != nil {
 		return cfg, err
@@ -79,6 +85,13 @@ func parseArgs(args []string, usage io.Writer) (Config, error) {
 	}
 	if cfg.MaxConnections < 0 || cfg.MaxPerAddress < 0 {
 		return cfg, errors.New("a number of connections is not negative")
+	}
+	if *id >= 0 && !*confined {
+		trusts := []string{os.Getenv("SSL_CERT_FILE"), os.Getenv("SSL_CERT_DIR")}
+		err := confine.Gateway(*id, filepath.Dir(cfg.State), trusts, slices.Concat([]string{"godwit", "gateway"}, args, []string{"--confined"}))
+		if err != nil {
+			return cfg, err
+		}
 	}
 	var err error
 	cfg.Sockets, cfg.Lock, err = sockets.Inherit(*list)

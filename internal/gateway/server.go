@@ -24,6 +24,7 @@ type Config struct {
 	State  string // file of the last good table
 	Log    *slog.Logger
 
+	Base     string       // directory that the process stands in: what lies below it is found from there
 	Handover string       // unix socket for another gateway that takes over (beside Admin)
 	Sockets  *sockets.Set // given by whoever starts and watches this gateway: those for clients and of the admin API; nil or empty opens them
 	Lock     *os.File     // and the lock of the gateway's role, held already; nil when nobody watches
@@ -59,7 +60,7 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Dial == nil {
-		c.Dial = dialEndpoint
+		c.Dial = dialFrom(c.Base)
 	}
 	c.MaxConnections = orDefault(c.MaxConnections, mostConnections())
 	c.MaxPerAddress = orDefault(c.MaxPerAddress, max(1, c.MaxConnections/2))
@@ -299,6 +300,10 @@ func (s *Server) listenUnix(name string) (*net.UnixListener, error) {
 func (s *Server) settle() error {
 	for name, path := range s.places() {
 		if err := os.Rename(filepath.Join(s.nursery, name), path); err != nil {
+			if s.given { // it serves clients and the engine as it should
+				s.cfg.Log.Error("another gateway cannot take over from this one", "error", err)
+				continue
+			}
 			return fmt.Errorf("put the admin socket in place: %w", err)
 		}
 	}
@@ -306,7 +311,7 @@ func (s *Server) settle() error {
 	if s.nursery == "" {
 		return nil
 	}
-	return os.Remove(s.nursery)
+	return os.RemoveAll(s.nursery)
 }
 
 // places is where the sockets that were made here belong, by their name in the nursery.

@@ -3,13 +3,17 @@
 package watch
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
+	"godwit/internal/confine"
 	"godwit/internal/sockets"
 )
 
@@ -26,8 +30,11 @@ func (w *Watch) command(r Role, lock *os.File) (cmd *exec.Cmd, done func(), err 
 		if err := w.makeGatewayDir(); err != nil {
 			return nil, nil, err
 		}
-		cmd.Args = append(cmd.Args, "gateway", "--listen", w.Sockets.Address(sockets.Clients), "--admin", w.AdminSocket(), "--state", w.Table(),
-			"--handover", filepath.Join(w.GatewayDir(), "handover.sock"))
+		// Below its working directory, from where it reaches its own: its ids may not
+		// be able to walk there from the root.
+		cmd.Args = append(cmd.Args, "gateway", "--listen", w.Sockets.Address(sockets.Clients), "--admin", w.AdminSocket(), "--base", w.dir,
+			"--state", filepath.Join(gatewayDir, tableFile), "--handover", filepath.Join(gatewayDir, "handover.sock"),
+			"--confine", strconv.Itoa(confine.GatewayID(w.dir)))
 		cmd.Env, log = gatewayEnv(os.Environ()), w.GatewayLog()
 		kept = func(name string) bool { return name == sockets.Admin || name == sockets.Clients }
 	default:
@@ -67,11 +74,28 @@ func OpenLog(path string) *os.File {
 	return f
 }
 
+// makeGatewayDir makes the gateway's directory and gives it what is in it. Nothing
+// in there is followed: the gateway may have put it there.
 func (p Place) makeGatewayDir() error {
-	if _, err := os.Stat(p.GatewayDir()); err == nil {
+	if err := os.Mkdir(p.GatewayDir(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, there := os.Lstat(p.GatewayDir()); there != nil {
+			return err
+		}
+	}
+	if os.Geteuid() != 0 {
 		return nil
 	}
-	return os.Mkdir(p.GatewayDir(), 0o700)
+	id := confine.GatewayID(p.dir)
+	for _, path := range []string{p.GatewayDir(), p.Table()} {
+		info, err := os.Lstat(path)
+		if err != nil || info.Sys().(*syscall.Stat_t).Uid == uint32(id) {
+			continue
+		}
+		if err := os.Lchown(path, id, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // engineVariables are what an engine takes from the environment of whoever starts

@@ -69,10 +69,15 @@ func (p Place) GatewayLog() string { return filepath.Join(p.dir, "gateway.log") 
 
 // GatewayDir is the gateway's own: its table, and the socket on which it hands
 // over to another.
-func (p Place) GatewayDir() string { return filepath.Join(p.dir, "gateway") }
+func (p Place) GatewayDir() string { return filepath.Join(p.dir, gatewayDir) }
+
+const (
+	gatewayDir = "gateway"
+	tableFile  = "table.json"
+)
 
 // Table is the gateway's last good one.
-func (p Place) Table() string { return filepath.Join(p.GatewayDir(), "table.json") }
+func (p Place) Table() string { return filepath.Join(p.GatewayDir(), tableFile) }
 
 // Make makes the directory of the watch. The gateway, whom nobody trusts, has to
 // pass through the state directory.
@@ -83,7 +88,11 @@ func (p Place) Make() error {
 	if err := os.MkdirAll(p.dir, 0o711); err != nil {
 		return err
 	}
-	return os.MkdirAll(p.own(), 0o700)
+	info, err := os.Stat(p.dir)
+	if err == nil && os.Geteuid() == 0 && info.Mode()&0o001 == 0 {
+		err = os.Chmod(p.dir, info.Mode().Perm()|0o001)
+	}
+	return errors.Join(err, os.MkdirAll(p.own(), 0o700))
 }
 
 // Want has the engine be started again whenever it ends, until Unwant.

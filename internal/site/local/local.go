@@ -60,6 +60,7 @@ type Config struct {
 	Postgres  postgres.Installation
 	Template  string // Postgres's template; "" means postgres.TemplateDir
 	Gateway   Gateway
+	GatewayID int // its uid and gid, when root runs it; 0 where it is of this user
 	Isolation string
 	// LaunchTimeout bounds how long an instance may take to get ready; 0 means 60 s.
 	LaunchTimeout time.Duration
@@ -118,16 +119,15 @@ func New(c Config) (*Site, error) {
 	if s.plain {
 		s.Logger.Warn("NO ISOLATION: instances are plain processes of this user; every one can reach every other and the whole network")
 	}
-	for _, dir := range []string{c.StateDir, s.dataDir("")} {
-		// Databases run under ids of their own, which must be able to walk through.
+	for _, dir := range []string{c.StateDir, s.dataDir(""), s.wardenDir("")} {
+		// Databases and the gateway run under ids of their own, which must be able to
+		// walk through.
 		if err := errors.Join(os.MkdirAll(dir, 0o711), os.Chmod(dir, 0o711)); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
 	}
-	for _, dir := range []string{s.wardenDir(""), s.recordDir()} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("state directory: %w", err)
-		}
+	if err := os.MkdirAll(s.recordDir(), 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	return s, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"godwit/internal/confine"
 	"godwit/internal/site/local/network"
 )
 
@@ -76,13 +77,13 @@ func become(fail *os.File) error {
 	if err := holdLock(s.Lock); err != nil {
 		return err
 	}
-	if err := dropCapabilities(); err != nil {
+	if err := confine.DropCapabilities(); err != nil {
 		return err
 	}
-	if err := landlock(s.writable()); err != nil {
+	if err := confine.Files(s.files()); err != nil {
 		return err
 	}
-	if err := confine(); err != nil {
+	if err := confine.Syscalls(); err != nil {
 		return err
 	}
 	if _, err := fail.WriteString(shimDone); err != nil {
@@ -90,6 +91,18 @@ func become(fail *os.File) error {
 	}
 	err = syscall.Exec(program, s.Command, s.Env)
 	return fmt.Errorf(": run %s: %w", program, err)
+}
+
+// files is what a program may do with files: use its own root and change nothing but
+// what is below its own places. Mounts are read-only anyway; this takes /proc away
+// too, through which a program could change how it is treated: leave the queue of
+// those who go first when memory runs out.
+func (s Spec) files() []confine.Rule {
+	rules := []confine.Rule{{Path: "/", Rights: confine.Use}, {Path: "/dev", Rights: confine.Fill}}
+	for _, path := range s.writable() {
+		rules = append(rules, confine.Rule{Path: path, Rights: confine.Fill | confine.Arrange})
+	}
+	return rules
 }
 
 // writable are the places below which a program may make and change files.

@@ -99,7 +99,23 @@ func Start(ctx context.Context, c Config) error {
 		return fmt.Errorf("start the warden of %s: %w", c.Environment, err)
 	}
 	go cmd.Wait() // takes its exit status whenever it ends, which may be after this process
-	return awaitReady(ctx, c, cmd.Process, readyR)
+	if err := awaitReady(ctx, c, cmd.Process, readyR); err != nil {
+		return err
+	}
+	return openDoor(c, dir)
+}
+
+// openDoor lets the gateway, which has ids of its own, through its door; the
+// others stay closed to it.
+func openDoor(c Config, dir *os.Root) error {
+	if os.Geteuid() != 0 || c.GatewayID == 0 {
+		return nil
+	}
+	door := filepath.Base(DoorSocket(c.Dir))
+	if err := errors.Join(dir.Chmod(".", 0o711), dir.Lchown(door, -1, c.GatewayID), dir.Chmod(door, 0o660)); err != nil {
+		return fmt.Errorf("open the door of %s to the gateway: %w", c.Environment, err)
+	}
+	return nil
 }
 
 // ownLibraries are the directories without which this program itself can't be

@@ -69,6 +69,9 @@ type Config struct {
 	// Data is one more directory, shown writable; "" for none.
 	Data  string `json:"data,omitempty"`
 	Plain bool   `json:"plain,omitempty"` // without isolation
+	// GatewayID is the group that may use the gateway's door, when root starts the
+	// warden; 0 for none but root.
+	GatewayID int `json:"-"`
 	// Program is the file that instances are started with, shown read-only; set
 	// by Start.
 	Program string `json:"program,omitempty"`

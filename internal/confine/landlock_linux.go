@@ -1,4 +1,4 @@
-package runtime
+package confine
 
 import (
 	"errors"
@@ -12,13 +12,13 @@ import (
 // What Landlock tells apart, by what a program needs it for. All of it is denied
 // but where a rule allows it.
 const (
-	// use is what every place of the own root allows. What is reached past it,
+	// Use is what every place of the own root allows. What is reached past it,
 	// through a descriptor or a link of /proc, can be neither read nor executed.
-	use = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
-	// fill is to write and truncate files that are there.
-	fill = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
-	// arrange is to make, move and remove files; REFER moves between directories.
-	arrange = unix.LANDLOCK_ACCESS_FS_REMOVE_DIR | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE | unix.LANDLOCK_ACCESS_FS_MAKE_DIR |
+	Use = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
+	// Fill is to write and truncate files that are there.
+	Fill = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
+	// Arrange is to make, move and remove files; REFER moves between directories.
+	Arrange = unix.LANDLOCK_ACCESS_FS_REMOVE_DIR | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE | unix.LANDLOCK_ACCESS_FS_MAKE_DIR |
 		unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_MAKE_SOCK | unix.LANDLOCK_ACCESS_FS_MAKE_FIFO |
 		unix.LANDLOCK_ACCESS_FS_MAKE_SYM | unix.LANDLOCK_ACCESS_FS_REFER
 	// never: device files, and what only their drivers know.
@@ -34,13 +34,16 @@ var landlockSince = map[uint64]int{
 // landlockScoped is the version from which signals and abstract sockets stay inside.
 const landlockScoped = 6
 
-// landlock lets the calling thread, and all that comes of it, use nothing but its
-// own root and change nothing but what is below the given places. Mounts are
-// read-only anyway; this takes /proc away too, through which a program could
-// change how it is treated: leave the queue of those who go first when memory
-// runs out. A kernel without Landlock has only the rest of the walls, an older
-// one those rights that it knows.
-func landlock(writable []string) error {
+// Rule allows rights at a place and below it; a place that is not there needs none.
+type Rule struct {
+	Path   string
+	Rights uint64
+}
+
+// Files lets the calling thread, and all that comes of it, do with files only what
+// the rules allow, and sets no_new_privs. A kernel without Landlock has only the
+// rest of the walls, an older one those rights that it knows.
+func Files(rules []Rule) error {
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno == unix.ENOSYS || errno == unix.EOPNOTSUPP {
 		return nil
@@ -54,13 +57,9 @@ func landlock(writable []string) error {
 		return fmt.Errorf("landlock: %w", err)
 	}
 	defer unix.Close(int(ruleset))
-	rules := []landlockRule{{"/", use}, {"/dev", fill}}
-	for _, path := range writable {
-		rules = append(rules, landlockRule{path, fill | arrange})
-	}
 	for _, r := range rules {
-		if err := landlockAllow(ruleset, r.path, r.rights&known); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("landlock: %s: %w", r.path, err)
+		if err := landlockAllow(ruleset, r.Path, r.Rights&known); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("landlock: %s: %w", r.Path, err)
 		}
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -72,14 +71,9 @@ func landlock(writable []string) error {
 	return nil
 }
 
-type landlockRule struct {
-	path   string
-	rights uint64
-}
-
 // landlockKnown are the rights that a version tells apart.
 func landlockKnown(version int) uint64 {
-	known := uint64(use | fill | arrange | never)
+	known := uint64(Use | Fill | Arrange | never)
 	for right, since := range landlockSince {
 		if version < since {
 			known &^= right
@@ -103,7 +97,7 @@ func landlockRuleset(version int, known uint64) (uintptr, error) {
 }
 
 // landlockFile are the rights that can be allowed for what is no directory.
-const landlockFile = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | fill | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
+const landlockFile = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | Fill | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 
 func landlockAllow(ruleset uintptr, path string, rights uint64) error {
 	place, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
