@@ -2,9 +2,7 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/jackc/pgx/v5"
 
@@ -151,14 +149,9 @@ func (s settings) database(d landscape.SourceEndpoint) (*pgx.ConnConfig, error) 
 	if err != nil {
 		return nil, err
 	}
-	config, err := pgx.ParseConfig(text)
-	var file *fs.PathError // of a certificate or password
-	switch {
-	case errors.As(err, &file):
-		return nil, api.Fail(api.Usage, "its url names a file that cannot be read: %v", file)
-	case err != nil || text == "": // the driver takes nothing for this machine's own server
-		// err would print it, with its password
-		return nil, api.Fail(api.Usage, "its url is not a postgres:// URL: give it postgres://USER:PASSWORD@HOST:5432/NAME")
+	config, err := postgres.ParseURL(text)
+	if err != nil {
+		return nil, api.Fail(api.Usage, "%v", err)
 	}
 	return config, nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -188,9 +187,8 @@ func (m *migration) joined(ctx context.Context, d landscape.SourceEndpoint) (pos
 	if err != nil {
 		return pair, err
 	}
-	pair.Source.PeerConnInfo = conninfo(pair.Source.Config, relay.Source)
-	pair.Target.PeerConnInfo = conninfo(pair.Target.Config, relay.Target)
-	pair.Dump = postgres.Dump{Path: filepath.Join(inst.Bin, "pg_dump")}
+	pair.Source.Peer, pair.Target.Peer = relay.Source, relay.Target
+	pair.Dump = postgres.Dump{Path: filepath.Join(inst.Bin, "pg_dump"), Env: inst.Env}
 	return pair, nil
 }
 
@@ -212,7 +210,7 @@ func (m *migration) openRelay(ctx context.Context, database string, from *pgx.Co
 	if strings.HasPrefix(from.Host, "/") {
 		return site.Relay{}, api.Fail(api.Usage, "the source database is reached through a unix socket, which the environment cannot: give its url a host and a port")
 	}
-	return m.engine.healed(m.world).openRelay(ctx, m.Environment, database, net.JoinHostPort(from.Host, strconv.Itoa(int(from.Port))))
+	return m.engine.healed(m.world).openRelay(ctx, m.Environment, database, postgres.Address(from))
 }
 
 // closeRelays ends the ways between both sides.
@@ -227,15 +225,4 @@ func (m *migration) closeRelays(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// conninfo is what libpq of the other side connects with.
-func conninfo(c *pgx.ConnConfig, address string) string {
-	host, port, _ := net.SplitHostPort(address)
-	escape := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
-	var b strings.Builder
-	for _, kv := range [][2]string{{"host", host}, {"port", port}, {"dbname", c.Database}, {"user", c.User}, {"password", c.Password}} {
-		fmt.Fprintf(&b, "%s='%s' ", kv[0], escape.Replace(kv[1]))
-	}
-	return b.String() + "connect_timeout='5'"
 }

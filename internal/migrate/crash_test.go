@@ -68,10 +68,10 @@ func (e engine) main() error {
 		side *postgres.Side
 		url  string
 	}{{&pair.Source, e.Source}, {&pair.Target, e.Target}} {
-		if side.side.Config, err = pgx.ParseConfig(side.url); err != nil {
+		if side.side.Config, err = postgres.ParseURL(side.url); err != nil {
 			return err
 		}
-		side.side.PeerConnInfo = side.url
+		side.side.Peer = postgres.Address(side.side.Config)
 	}
 	writer := postgres.NewWriter(pair, e.Generation)
 	defer writer.Close()

@@ -62,7 +62,7 @@ func (m *move) shiftWith(t *testing.T, p migrate.Plan, traffic migrate.Traffic, 
 func TestRelayCutWhileWaitingForTheTarget(t *testing.T) {
 	m := startMove(t, 100)
 	relay := migratetest.StartProxy(t, m.source.Admin)
-	m.writer.Source.PeerConnInfo = relay.URL(m.source.Admin)
+	m.writer.Source.Peer = relay.Address()
 	m.load(t, 8, 20*time.Millisecond)
 	m.sync(t)
 	p := m.plan(migrate.Source)

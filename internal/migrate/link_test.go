@@ -22,7 +22,7 @@ func startWiredMove(t *testing.T, rows int) (*move, postgres.Pair, wires) {
 	w := wires{migratetest.StartProxy(t, m.source.Admin), migratetest.StartProxy(t, m.target.Admin)}
 	pair := migratetest.Pair(t, m.source, m.target)
 	pair.Source = migratetest.Side(t, w[0].URL(m.source.Admin))
-	pair.Target.PeerConnInfo = w[1].URL(m.target.Admin)
+	pair.Target.Peer = w[1].Address()
 	m.writer = migratetest.Writer(t, pair)
 	return m, pair, w
 }

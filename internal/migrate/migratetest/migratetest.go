@@ -91,11 +91,11 @@ func Pair(t testing.TB, source, target *Server) postgres.Pair {
 // Side is reached at its URL by everybody.
 func Side(t testing.TB, admin string) postgres.Side {
 	t.Helper()
-	config, err := pgx.ParseConfig(admin)
+	config, err := postgres.ParseURL(admin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return postgres.Side{Config: config, PeerConnInfo: admin}
+	return postgres.Side{Config: config, Peer: postgres.Address(config)}
 }
 
 // generation of the writer that was made last, in this process or for another.

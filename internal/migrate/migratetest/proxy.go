@@ -52,6 +52,9 @@ func (p *Proxy) URL(of string) string {
 	return u.String()
 }
 
+// Address of the proxy, host:port.
+func (p *Proxy) Address() string { return p.listener.Addr().String() }
+
 // Cut ends all connections and refuses new ones.
 func (p *Proxy) Cut() {
 	p.mu.Lock()

@@ -44,8 +44,7 @@ func StartRDS(t testing.TB) *Server {
 // StartBareRDS is StartRDS as AWS gives it: nobody is there but the master.
 func StartBareRDS(t testing.TB, options ...postgrestest.Option) *Server {
 	t.Helper()
-	bin := filepath.Dir(testtool.Find(t, "postgres17/bin/postgres"))
-	options = append([]postgrestest.Option{postgrestest.With(local.Installation{Bin: bin, Major: 17, Version: "17.10"}),
+	options = append([]postgrestest.Option{postgrestest.With(Seventeen(t)),
 		postgrestest.Config("wal_level", "logical"), postgrestest.Config("wal_retrieve_retry_interval", "200ms"),
 		postgrestest.Config("max_worker_processes", "16"), postgrestest.Config("max_logical_replication_workers", "10")}, options...)
 	server := postgrestest.StartForTest(t, options...)
@@ -53,6 +52,12 @@ func StartBareRDS(t testing.TB, options ...postgrestest.Option) *Server {
 	Exec(t, as(t, server.URL("postgres"), Master, "master"), "CREATE DATABASE "+database)
 	Exec(t, server.URL(database), rdsDatabase...)
 	return &Server{Admin: as(t, server.URL(database), Master, "master"), Root: server.URL(database), Port: server.Port, Pid: server.Pid, stop: server.Stop}
+}
+
+// Seventeen is Postgres 17, whatever the machine has.
+func Seventeen(t testing.TB) local.Installation {
+	t.Helper()
+	return local.Installation{Bin: filepath.Dir(testtool.Find(t, "postgres17/bin/postgres")), Major: 17, Version: "17.10"}
 }
 
 func as(t testing.TB, admin, user, password string) string {

@@ -1,6 +1,4 @@
 -- What godwit keeps in each side of a moving database. Run as often as wanted.
-CREATE SCHEMA IF NOT EXISTS godwit;
-
 CREATE TABLE IF NOT EXISTS godwit.state (key text PRIMARY KEY, value text NOT NULL);
 
 -- Published: a row that arrives on the other side says that all before it has arrived.

@@ -12,6 +12,10 @@ import (
 // then the guards. Nothing in it fails where a part is gone already.
 func (p *Pair) ByHand(side string) string {
 	name := literal(p.name())
+	var roles []string
+	for _, role := range p.ownRoles() {
+		roles = append(roles, literal(role))
+	}
 	statements := []string{
 		"SET default_transaction_read_only = off",
 		when("to_regclass('godwit.fence') IS NOT NULL", "PERFORM godwit.lower_fence();"),
@@ -49,6 +53,16 @@ BEGIN
 		COMMIT;
 	END LOOP;
 END $$`, guardTrigger),
+		fmt.Sprintf(`DO $$
+DECLARE
+	r text;
+BEGIN
+	FOR r IN SELECT rolname FROM pg_roles WHERE rolname IN (%s) LOOP
+		EXECUTE format('REASSIGN OWNED BY %%I TO CURRENT_USER', r);
+		EXECUTE format('DROP OWNED BY %%I', r);
+		EXECUTE format('DROP ROLE %%I', r);
+	END LOOP;
+END $$`, strings.Join(roles, ", ")),
 		"DROP SCHEMA IF EXISTS godwit CASCADE",
 	}
 	return fmt.Sprintf("-- database %q, %s: as a superuser, with psql\n", p.side(side).database(p.Database), side) + strings.Join(statements, ";\n") + ";\n"

@@ -22,7 +22,7 @@ func (b *Reader) Check(ctx context.Context) (landscape.Findings, error) {
 	for _, side := range []string{Source, Target} {
 		conn, err := b.watcher(ctx, side)
 		if err != nil {
-			all = append(all, b.finding(side, landscape.Error, fmt.Sprintf("can't be reached: %v", err), "start it, or correct its URL"))
+			all = append(all, b.finding(side, landscape.Error, fmt.Sprintf("can't be reached: %v", err), mendOf(err)))
 			continue
 		}
 		for _, r := range rules {
@@ -61,7 +61,7 @@ func (b *Pair) finding(side string, severity landscape.Severity, summary, mend s
 func (b *Reader) compare(ctx context.Context) (landscape.Findings, error) {
 	var all landscape.Findings
 	for _, question := range []func(context.Context) (landscape.Findings, error){
-		b.owners, b.standing, b.versions, b.available, b.roles, b.membership, b.locales, b.empty, b.room, b.clocks,
+		b.owners, b.standing, b.holds, b.versions, b.available, b.roles, b.membership, b.locales, b.empty, b.room, b.clocks,
 	} {
 		found, err := question(ctx)
 		all = append(all, found...)
@@ -215,7 +215,7 @@ func (b *Reader) empty(ctx context.Context) (landscape.Findings, error) {
 	if err != nil {
 		return nil, err
 	}
-	ours, err := batch(ctx, conn, "SELECT to_regclass('godwit.state')")
+	ours, err := batch(ctx, conn, apparatusIn("state"))
 	if err != nil {
 		return nil, b.about(Target, err)
 	}

@@ -36,7 +36,7 @@ func TestCheckFindsEverythingAtOnce(t *testing.T) {
 	defer stranger.Close(t.Context())
 	pair := migratetest.Pair(t, source, target)
 	pair.Target.FreeBytes = 1
-	pair.Source.PeerConnInfo = "host=127.0.0.1 port=1 dbname=shop"
+	pair.Source.Peer = "127.0.0.1:1"
 	findings, err := check(t, pair)
 	if err != nil {
 		t.Fatal(err)

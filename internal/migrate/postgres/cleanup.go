@@ -65,7 +65,7 @@ func (b *Writer) strip(ctx context.Context, side string) error {
 	if err != nil {
 		return err
 	}
-	there, err := batch(ctx, conn, "SELECT to_regclass('godwit.fence')")
+	there, err := batch(ctx, conn, apparatusIn("fence"))
 	if err != nil {
 		return b.about(side, err)
 	}
@@ -77,7 +77,10 @@ func (b *Writer) strip(ctx context.Context, side string) error {
 	if err := b.unguard(ctx, side); err != nil {
 		return err
 	}
-	_, err = b.write(ctx, side, "BEGIN", "SET LOCAL client_min_messages = error", "DROP SCHEMA IF EXISTS godwit CASCADE", "COMMIT")
+	if err := b.dropOwnRoles(ctx, side, b.ownRoles()...); err != nil {
+		return err
+	}
+	_, err = b.write(ctx, side, "BEGIN", "SET LOCAL client_min_messages = error", dropApparatus, "COMMIT")
 	return err
 }
 
@@ -99,7 +102,7 @@ func (b *Writer) retire(ctx context.Context, side string) error {
 // copiers are the slots on side from which the other side copies rows. Its
 // server makes and drops them by itself, but when it died they stay.
 func (b *Writer) copiers(ctx context.Context, side string) ([]string, error) {
-	noted, err := b.write(ctx, side, "SELECT to_regclass('godwit.state')")
+	noted, err := b.write(ctx, side, apparatusIn("state"))
 	if err != nil || noted[0] == "" {
 		return nil, err
 	}
@@ -127,7 +130,7 @@ func (b *Writer) noteCopiers(ctx context.Context) error {
 // and whatever godwit made there stays; see ByHand. ErrState when the target does
 // not hold the truth: it is fenced, and not inside a rollback that was given up.
 func (b *Writer) FinishAlone(ctx context.Context, inside bool) error {
-	there, err := b.read(ctx, Target, "SELECT to_regclass('godwit.fence')")
+	there, err := b.read(ctx, Target, apparatusIn("fence"))
 	if err != nil || there[0] == "" {
 		return err // it was finished already
 	}
@@ -144,7 +147,7 @@ func (b *Writer) FinishAlone(ctx context.Context, inside bool) error {
 // AbortAlone is Abort for a source that is gone for good: the target is emptied.
 // ErrTruthMoved when it may hold the truth.
 func (b *Writer) AbortAlone(ctx context.Context) error {
-	there, err := b.read(ctx, Target, "SELECT to_regclass('godwit.fence')")
+	there, err := b.read(ctx, Target, apparatusIn("fence"))
 	if err != nil || there[0] == "" {
 		return err // nothing of godwit is there
 	}
@@ -173,7 +176,7 @@ func (b *Writer) Finish(ctx context.Context) error {
 	if !fenced || behind {
 		return fmt.Errorf("database %q: %w: the target does not hold the truth; cut over first", b.Database, ErrState)
 	}
-	if err := errors.Join(b.unsubscribe(ctx, Source), b.retire(ctx, Source)); err != nil {
+	if err := errors.Join(b.unsubscribe(ctx, Source), b.retire(ctx, Source), b.dropOwnRoles(ctx, Source, b.ownRoles()...)); err != nil {
 		return fmt.Errorf("%w: %w", ErrSource, err)
 	}
 	return errors.Join(b.unsubscribe(ctx, Target), b.strip(ctx, Target))

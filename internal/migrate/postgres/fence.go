@@ -195,7 +195,7 @@ func (b *Writer) reopen(ctx context.Context, side, how string) error {
 
 // fenced says whether side refuses writes. false when godwit was never there.
 func (b *Reader) fenced(ctx context.Context, side string) (bool, error) {
-	values, err := b.read(ctx, side, "SELECT to_regclass('godwit.fence')", "SELECT to_regprocedure('godwit.stands()')")
+	values, err := b.read(ctx, side, apparatusIn("fence"), "SELECT to_regprocedure('godwit.stands()')")
 	switch {
 	case err != nil || values[0] == "":
 		return false, err

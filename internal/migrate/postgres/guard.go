@@ -50,9 +50,30 @@ func column(ctx context.Context, conn *pgx.Conn, query string, args ...any) ([]s
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
+// makeSchema makes schema godwit, and fails where another role was quicker.
+const makeSchema = `DO $$
+DECLARE
+	other text;
+BEGIN
+	IF to_regnamespace('godwit') IS NULL THEN
+		CREATE SCHEMA godwit;
+	END IF;
+	SELECT pg_get_userbyid(n.nspowner) INTO other FROM pg_namespace n WHERE n.nspname = 'godwit' AND NOT (` + trusted + `);
+	IF FOUND THEN
+		RAISE EXCEPTION 'schema godwit belongs to role %: godwit needs this name; rename it, or drop it', other;
+	END IF;
+END $$`
+
+// dropApparatus drops what makeSchema made.
+const dropApparatus = `DO $$ BEGIN
+	IF EXISTS (SELECT FROM pg_namespace n WHERE ` + trusted + `) THEN
+		DROP SCHEMA godwit CASCADE;
+	END IF;
+END $$`
+
 // equip makes schema godwit on side, and notes whose it is.
 func (b *Writer) equip(ctx context.Context, side string) error {
-	_, err := b.write(ctx, side, append(append([]string{"BEGIN", "SET LOCAL client_min_messages = warning", strings.TrimSpace(apparatus) + "\n"}, b.signature()...), noteState(keyApparatus, literal(apparatusSum)), "COMMIT")...)
+	_, err := b.write(ctx, side, append(append([]string{"BEGIN", "SET LOCAL client_min_messages = warning", makeSchema, strings.TrimSpace(apparatus) + "\n"}, b.signature()...), noteState(keyApparatus, literal(apparatusSum)), "COMMIT")...)
 	return err
 }
 

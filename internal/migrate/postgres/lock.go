@@ -172,7 +172,7 @@ type owner struct {
 }
 
 func ownerOf(ctx context.Context, conn *pgx.Conn) (owner, error) {
-	there, err := batch(ctx, conn, "SELECT to_regclass('godwit.state')")
+	there, err := batch(ctx, conn, apparatusIn("state"))
 	if err != nil || there[0] == "" {
 		return owner{}, err
 	}
@@ -200,7 +200,7 @@ func (p *Pair) foreign(o owner) error {
 // sign notes whose a side is, and which generation writes there, where there is
 // something of godwit.
 func (b *Writer) sign(ctx context.Context, conn *pgx.Conn) error {
-	there, err := batch(ctx, conn, "SELECT to_regclass('godwit.state')")
+	there, err := batch(ctx, conn, apparatusIn("state"))
 	if err != nil || there[0] == "" {
 		return err
 	}

@@ -126,9 +126,12 @@ func (b *Writer) wipe(ctx context.Context, begun bool) error {
 	if err != nil {
 		return err
 	}
-	values, err := batch(ctx, conn, "SELECT to_regclass('godwit.state')")
+	values, err := batch(ctx, conn, apparatusIn("state"))
 	if err != nil || values[0] == "" {
 		return b.about(Target, err)
+	}
+	if err := b.dropRestored(ctx); err != nil {
+		return err
 	}
 	values, err = batch(ctx, conn, stateOf(keyCopied), stateOf(keyWiping))
 	if err != nil || values[1] == "" && (begun || values[0] == "") {

@@ -62,10 +62,9 @@ type Side struct {
 	Name string // Source or Target
 	// Config is how the engine reaches this side, as a superuser. It may carry a DialFunc.
 	Config *pgx.ConnConfig
-	// PeerConnInfo is the conninfo with which the other side's Postgres
-	// reaches this one, through the relay; as a superuser, for a fence keeps
-	// out all others.
-	PeerConnInfo string
+	// Peer is the address, host:port, at which the other side's Postgres reaches
+	// this one, through the relay. How it connects there the URL of Config says.
+	Peer string
 	// FreeBytes is the room on the disk of this side; 0: not known.
 	FreeBytes int64
 }
@@ -73,7 +72,7 @@ type Side struct {
 // Dump is the program that reads the definitions of the source.
 type Dump struct {
 	Path string   // "" means pg_dump in PATH
-	Env  []string // added to its environment; PGHOST and so on are those of the source's Config unless given here
+	Env  []string // added to its environment
 }
 
 // Pair is one database of a migration, with both its sides.

@@ -18,6 +18,10 @@ func (b *Writer) rejoin(ctx context.Context, side string) error {
 	if err != nil || !exists {
 		return err
 	}
-	_, err = b.write(ctx, side, "ALTER SUBSCRIPTION "+ident(b.subscription())+" CONNECTION "+literal(b.side(other(side)).PeerConnInfo))
+	info, err := b.linkInfo(ctx, side)
+	if err != nil {
+		return err
+	}
+	_, err = b.write(ctx, side, "ALTER SUBSCRIPTION "+ident(b.subscription())+" CONNECTION "+literal(info))
 	return err
 }

@@ -61,10 +61,55 @@ func (b *Writer) subscribe(ctx context.Context, side string, copyData bool) erro
 	if err != nil || exists {
 		return err
 	}
-	peer := b.side(other(side))
-	_, err = b.write(ctx, side, fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (create_slot = false, slot_name = %s, copy_data = %t, enabled = %[5]t, synchronous_commit = %s)",
-		ident(b.subscription()), literal(peer.PeerConnInfo), ident(b.publication()), literal(b.outgoing(peer.Name)), copyData, map[bool]string{true: "local", false: "off"}[copyData]))
+	if err := b.admitPeer(ctx, side); err != nil {
+		return err
+	}
+	info, err := b.linkInfo(ctx, side)
+	if err != nil {
+		return err
+	}
+	options := fmt.Sprintf("create_slot = false, slot_name = %s, copy_data = %t, enabled = %[2]t, synchronous_commit = %s",
+		literal(b.outgoing(other(side))), copyData, map[bool]string{true: "local", false: "off"}[copyData])
+	super, err := b.super(ctx, side)
+	if err != nil {
+		return err
+	}
+	var disown []string
+	if super { // else its owner is none either, and writes as the owners of the tables
+		more, err := b.makeApplier(ctx, side)
+		if err != nil {
+			return b.about(side, err)
+		}
+		options, disown = options+more, b.disown()
+	}
+	create := fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (%s)", ident(b.subscription()), literal(info), ident(b.publication()), options)
+	_, err = b.write(ctx, side, append(append([]string{"BEGIN", hush, create}, disown...), "COMMIT")...)
 	return err
+}
+
+// makeApplier makes the applier of side, and returns the options that a subscription has for it.
+func (b *Writer) makeApplier(ctx context.Context, side string) (options string, err error) {
+	conn, err := b.writer(ctx, side)
+	if err != nil {
+		return "", err
+	}
+	if err := b.makeRole(ctx, conn, b.applier(), "LOGIN", mayApply); err != nil {
+		return "", err
+	}
+	more, err := column(ctx, conn, strings.ReplaceAll(applies, "$1", literal(b.publication())))
+	return strings.Join(more, ""), err
+}
+
+// admitPeer makes the role as which side will read from the other one.
+func (b *Writer) admitPeer(ctx context.Context, side string) error {
+	conn, err := b.writer(ctx, other(side))
+	if err != nil {
+		return err
+	}
+	return b.about(other(side), b.makeStreamer(ctx, conn, func(password string) error {
+		_, err := b.write(ctx, side, "BEGIN", noteState(stateLink, literal(password)), "COMMIT")
+		return err
+	}))
 }
 
 // hasten lets the stream to side no longer wait for the disk at each commit:

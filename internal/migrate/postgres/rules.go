@@ -14,6 +14,27 @@ type rule struct {
 
 const relations = ` FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE ` + mine + ` AND c.relpersistence <> 't' `
 
+// calls lists what godwit makes run by moving rows, where it calls a routine of
+// somebody who need not be trusted with the database.
+const calls = `SELECT DISTINCT format('%s calls %s of role %s', pg_describe_object(d.classid, d.objid, d.objsubid), p.oid::regprocedure, o.rolname)
+	FROM pg_depend d JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid JOIN pg_roles o ON o.oid = p.proowner
+	WHERE d.classid IN ('pg_cast'::regclass, 'pg_constraint'::regclass, 'pg_class'::regclass, 'pg_attrdef'::regclass, 'pg_trigger'::regclass,
+		'pg_policy'::regclass, 'pg_statistic_ext'::regclass)
+	AND NOT o.rolsuper AND o.oid <> (SELECT datdba FROM pg_database WHERE datname = current_database()) ORDER BY 1 LIMIT 50`
+
+// needsSuperuser lists what no other role can make, and no extension has made.
+const needsSuperuser = `SELECT pg_describe_object(o.classid, o.oid, 0) FROM (
+		SELECT 'pg_proc'::regclass, p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE NOT l.lanpltrusted OR p.proleakproof
+		UNION ALL SELECT 'pg_type'::regclass, t.oid FROM pg_type t WHERE t.typtype = 'b' AND t.typcategory <> 'A'
+		UNION ALL SELECT 'pg_cast'::regclass, c.oid FROM pg_cast c WHERE c.castmethod = 'b'
+		UNION ALL SELECT 'pg_opclass'::regclass, oid FROM pg_opclass UNION ALL SELECT 'pg_opfamily'::regclass, oid FROM pg_opfamily
+		UNION ALL SELECT 'pg_am'::regclass, oid FROM pg_am UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid FROM pg_foreign_data_wrapper
+		UNION ALL SELECT 'pg_foreign_server'::regclass, oid FROM pg_foreign_server
+		UNION ALL SELECT 'pg_ts_parser'::regclass, oid FROM pg_ts_parser UNION ALL SELECT 'pg_ts_template'::regclass, oid FROM pg_ts_template
+	) o (classid, oid)
+	WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.classid AND e.objid = o.oid AND e.deptype IN ('e', 'i'))
+	ORDER BY 1`
+
 // rules are what must hold, or should, before a database moves. In queries
 // $1 is the common name of godwit's objects.
 var rules = append(powers, []rule{
@@ -48,11 +69,19 @@ var rules = append(powers, []rule{
 	{"", landscape.Error, `SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
 		WHERE d.datname = current_database() AND subname <> $1`,
 		"subscription %s writes into this database: no fence stops it", "disable and drop it before the migration"},
-	{"", landscape.Error, `SELECT 'schema godwit' WHERE to_regnamespace('godwit') IS NOT NULL AND to_regclass('godwit.state') IS NULL
+	{"", landscape.Error, `SELECT format('schema godwit of role %s', pg_get_userbyid(n.nspowner)) FROM pg_namespace n WHERE n.nspname = 'godwit'
+			AND (to_regclass('godwit.state') IS NULL OR NOT (` + trusted + `))
 		UNION ALL SELECT 'publication ' || pubname FROM pg_publication WHERE starts_with(pubname, 'godwit_') AND pubname <> $1`,
 		"%s has a name that godwit uses", "abort the other migration of this database, or rename it"},
 	{Source, landscape.Error, `SELECT lanname::text FROM (VALUES ('plpgsql')) v (lanname) WHERE NOT EXISTS (SELECT FROM pg_language l WHERE l.lanname = v.lanname)`,
 		"language %s is missing: the fence is written in it", "CREATE EXTENSION plpgsql"},
+	{Source, landscape.Error, needsSuperuser, "%s can be made by a superuser only, and godwit makes nothing of the source as one",
+		"have an extension make it that is on both servers, or drop it"},
+	{Source, landscape.Warning, calls, "%s, who is neither a superuser nor the database's owner: it runs when rows are copied, with no more rights than to write them",
+		"read what it does; then ALTER ROUTINE … OWNER TO somebody whom you trust, or drop what calls it"},
+	{"", landscape.Warning, `SELECT current_user::text WHERE (` + mayReplicate + `) IS NULL`,
+		"role %s can make no role that replicates: the other side's Postgres gets its own password",
+		"from Postgres 16 on ALTER ROLE … REPLICATION; on RDS GRANT rds_replication TO it; or give the engine a superuser"},
 	{Source, landscape.Warning, `SELECT c.oid::regclass::text` + relations + ` AND c.relkind = 'm'`,
 		"materialized view %s is not replicated: sync fills it once", "refresh it on the target after the cutover"},
 	{Source, landscape.Warning, `SELECT c.oid::regclass::text FROM pg_class c JOIN pg_depend e ON e.classid = 'pg_class'::regclass AND e.objid = c.oid

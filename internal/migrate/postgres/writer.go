@@ -49,16 +49,6 @@ func (b *Writer) Close() {
 	b.Reader.Close()
 }
 
-// drop ends the writer's session of side; the next use opens another.
-func (b *Writer) drop(ctx context.Context, side string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if conn := b.writers[side]; conn != nil {
-		conn.Close(ctx)
-		delete(b.writers, side)
-	}
-}
-
 // writer returns the session that may change something on side.
 func (b *Writer) writer(ctx context.Context, side string) (*pgx.Conn, error) {
 	b.mu.Lock()
