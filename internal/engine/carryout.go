@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,9 @@ func (e *Engine) carryOut(ctx context.Context, w *world, p plan.Plan, images map
 	if err := e.rememberBefore(ctx, w); err != nil {
 		return nil, err
 	}
+	if err := e.adoptSources(ctx, w); err != nil {
+		return nil, err
+	}
 	if err := e.makeEnvironments(ctx, w, p, images, sink); err != nil {
 		return nil, err
 	}
@@ -41,19 +45,23 @@ func (e *Engine) carryOut(ctx context.Context, w *world, p plan.Plan, images map
 }
 
 // makeEnvironments makes environments side by side, in each its services in the
-// order of their needs.
+// order of their needs. What fails in one is no reason to leave another half-made.
 func (e *Engine) makeEnvironments(ctx context.Context, w *world, p plan.Plan, images map[string]string, sink api.Sink) error {
-	all, ctx := errgroup.WithContext(ctx)
-	for _, env := range w.landscape.Environments {
-		all.Go(func() error {
-			err := sink.Timed(env.Name, "network, databases, edges", func() error { return e.healed(w).Apply(ctx, w.landscape, env.Name) })
-			if err != nil {
-				return fmt.Errorf("environment %s: %w", env.Name, err)
-			}
-			return e.rolloutAll(ctx, w, env.Name, p, images, sink)
-		})
+	failures := make([]error, len(w.landscape.Environments))
+	var all sync.WaitGroup
+	for i, env := range w.landscape.Environments {
+		all.Go(func() { failures[i] = e.makeEnvironment(ctx, w, env.Name, p, images, sink) })
 	}
-	return all.Wait()
+	all.Wait()
+	return errors.Join(failures...)
+}
+
+func (e *Engine) makeEnvironment(ctx context.Context, w *world, name string, p plan.Plan, images map[string]string, sink api.Sink) error {
+	err := sink.Timed(name, "network, databases, edges", func() error { return e.healed(w).Apply(ctx, w.landscape, name) })
+	if err != nil {
+		return fmt.Errorf("environment %s: %w", name, err)
+	}
+	return e.rolloutAll(ctx, w, name, p, images, sink)
 }
 
 // rolloutAll rolls out what changed in one environment, in the plan's order.

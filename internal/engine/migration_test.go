@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -271,4 +272,17 @@ func TestMayTurn(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+}
+
+// TestAdoptedFirst: the data centre is reached through the gateway whatever becomes
+// of the environments, and none of them is given up because another fails.
+func TestAdoptedFirst(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	digest, err := b.Engine.images.Import(t.Context(), filepath.Join(b.images, "v1"))
+	b.ok(err)
+	b.front.SetUnready(digest)
+	_, err = b.tryUp(false)
+	b.fails(err, api.Failed, "production/menu", "test/menu")
+	b.gets(host, "source")
 }

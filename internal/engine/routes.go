@@ -57,6 +57,26 @@ func migrationRoutes(l *landscape.Landscape, m landscape.Migration, side migrate
 	return routes
 }
 
+// adoptSources is as much of adopt as depends on no environment: clients reach the
+// data centre through the gateway, whatever fails later.
+func (e *Engine) adoptSources(ctx context.Context, w *world) error {
+	pools, err := e.pools(ctx, w)
+	if err != nil {
+		return err
+	}
+	for name, pool := range pools {
+		if err := e.gateway.SetPool(ctx, name, pool); err != nil {
+			return err
+		}
+	}
+	routes, err := e.routes(ctx, w)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(routes, func(_, pool string) bool { _, ours := pools[pool]; return !ours })
+	return e.gateway.SetRoutes(ctx, routes)
+}
+
 // adopt makes the data centre's services known to the gateway and points every
 // route where the truth is. No other host is answered after it.
 func (e *Engine) adopt(ctx context.Context, w *world) ([]api.Route, error) {
