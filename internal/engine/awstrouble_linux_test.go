@@ -254,7 +254,7 @@ func (m *move) oneWriter(n int) {
 	m.Helper()
 	open := 0
 	for _, server := range []*migratetest.Server{m.source, m.target} {
-		if migratetest.Text(m.T, orRoot(server), "SELECT raised::text FROM godwit.fence") == "false" {
+		if migratetest.Text(m.T, orRoot(server), "SELECT godwit.stands()::text") == "false" {
 			open++
 		}
 	}

@@ -54,8 +54,12 @@ func (e *Engine) Abort(ctx context.Context, name string, r api.LeaveRequest, sin
 				return fmt.Errorf("%w; mend that and run godwit migrate abort again. If the source is gone for good, the copy in environment %q is all that is left of it: "+
 					"save it first (pg_dump); then godwit migrate abort --without-source removes that copy, and asks nothing of the source", err, m.Environment)
 			case errors.Is(err, postgres.ErrUnreachable):
-				return fmt.Errorf("the source is free of godwit, but what was copied into environment %q is still there: %w; run godwit migrate abort again when its database answers, "+
-					"or godwit down, which removes it with the environment", m.Environment, err)
+				down := "godwit down, which removes it with the environment"
+				if m.world.fronted() {
+					down = "godwit down --approve, which leaves it there"
+				}
+				return fmt.Errorf("the source is free of godwit, but what was copied into environment %q is still there: %w; run godwit migrate abort again when its database answers, or %s",
+					m.Environment, err, down)
 			}
 			return err
 		}}, sink)
