@@ -41,7 +41,7 @@ type (
 		Name string `path:"name" maxLength:"64" doc:"name of the migration"`
 	}
 	leave struct {
-		named
+		Name string `path:"name" maxLength:"64" doc:"name of the migration"` // not embedded: huma fills only exported fields
 		LeaveRequest
 	}
 	body[T any] struct{ Body T }

@@ -74,3 +74,34 @@ func TestHealthOfAnOlderEngine(t *testing.T) {
 		t.Errorf("an engine that answers is taken for none: %v", err)
 	}
 }
+
+// asked is an engine that says what it was asked for.
+type asked struct {
+	api.Engine
+	finish, abort *string
+}
+
+func (a asked) Finish(_ context.Context, name string, _ api.LeaveRequest, _ api.Sink) (api.Migration, error) {
+	*a.finish = name
+	return api.Migration{}, nil
+}
+
+func (a asked) Abort(_ context.Context, name string, _ api.LeaveRequest, _ api.Sink) (api.Migration, error) {
+	*a.abort = name
+	return api.Migration{}, nil
+}
+
+// TestLeaving: the migration that is to end arrives by its name.
+func TestLeaving(t *testing.T) {
+	t.Parallel()
+	var finish, abort string
+	socket := serve(t, asked{finish: &finish, abort: &abort})
+	for _, action := range []string{"finish", "abort"} {
+		if res, body := ask(t, socket, post("/v1/migrations/datacenter/"+action, "")); res.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s %s", action, res.Status, body)
+		}
+	}
+	if finish != "datacenter" || abort != "datacenter" {
+		t.Errorf("finish of %q, abort of %q", finish, abort)
+	}
+}
