@@ -38,7 +38,7 @@ func TestNoClientDecides(t *testing.T) {
 	defer slow.leave()
 
 	for move := range moves {
-		until(t, "all slow clients are at work", func() bool {
+		within(t, 3*time.Minute, "all slow clients are at work", func() bool {
 			n := r.inState()
 			return n[Uploading] >= each && n[Unanswered] >= each && n[SlowReader] > 0 && n[Streaming]+n[SlowReader] >= 2*each && n[Tunnel] >= each
 		})
@@ -47,12 +47,12 @@ func TestNoClientDecides(t *testing.T) {
 		}
 		r.hold("move", 5*time.Minute)
 		began := time.Now()
-		if err := r.control.Drained(deadline(t, time.Minute), "move", r.cfg.HoldGrace); err != nil {
+		if err := r.control.Drained(deadline(t, 3*time.Minute), "move", r.cfg.HoldGrace); err != nil {
 			t.Fatalf("move %d: %v", move, err)
 		}
 		took := time.Since(began)
 		hits := sides[0].hits.Load() + sides[1].hits.Load()
-		until(t, "tills wait", func() bool { return r.waiting("move") >= 8 })
+		within(t, time.Minute, "tills wait", func() bool { return r.waiting("move") >= 8 })
 		if n := sides[0].hits.Load() + sides[1].hits.Load() - hits; n != 0 {
 			t.Fatalf("%d requests reached a side while it was drained", n)
 		}

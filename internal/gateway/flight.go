@@ -116,12 +116,9 @@ func (f *flight) disturbed() error {
 	return f.fate
 }
 
-// A request that was told to end may take stubborn before its client's connection
-// is closed under it; one whose client takes nothing, a part of it.
-const (
-	stubborn = time.Second
-	stuck    = 300 * time.Millisecond
-)
+// stubborn is how long a client that takes nothing may keep a request that was
+// told to end. Nothing else keeps one but a busy machine, which is no reason.
+const stubborn = time.Second
 
 // disturb takes the request back to the gate or ends it, if that does no harm: a
 // safe request without an answer can be sent again; one that no instance has in
@@ -132,7 +129,7 @@ func (f *flight) disturb(now time.Time, grace time.Duration, tell func(Flight, e
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fate != nil {
-		if took := now.Sub(f.fateAt); took > stubborn || took > stuck && f.taking.Load() {
+		if f.taking.Load() && now.Sub(f.fateAt) > stubborn {
 			f.hangUp()
 		}
 		return

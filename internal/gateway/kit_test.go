@@ -297,9 +297,14 @@ func (r *running) raw(text string) (net.Conn, *bufio.Reader) {
 // until waits for a condition, checking often.
 func until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
+	within(t, 15*time.Second, what, cond)
+}
+
+func within(t testing.TB, budget time.Duration, what string, cond func() bool) {
+	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(budget)
 	for !cond() {
 		select {
 		case <-tick.C:

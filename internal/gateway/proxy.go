@@ -41,7 +41,11 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer req.free()
 	answered := false // else what is written would be taken for an answer
 	defer func() { p.dismiss(r, rc, req, answered) }()
-	req.inform = func(res *http.Response) { p.inform(w, r, res) }
+	req.inform = func(res *http.Response) {
+		req.flight.taking.Store(true)
+		defer req.flight.taking.Store(false)
+		p.inform(w, r, res)
+	}
 	p.answer(w, r, rc, req)
 	answered = true
 }

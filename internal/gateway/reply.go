@@ -111,6 +111,8 @@ func (c *clientCopy) give(b []byte, small, flush bool) bool {
 
 func (c *clientCopy) flush() bool {
 	date(c.rc, c.pacer.idle)
+	c.flight.taking.Store(true)
+	defer c.flight.taking.Store(false)
 	return c.rc.Flush() == nil
 }
 

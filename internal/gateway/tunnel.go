@@ -213,7 +213,7 @@ func (f *frames) size() int {
 }
 
 func (f *frames) length() uint64 {
-	digits := f.head[2:2]
+	var digits []byte
 	switch n := f.head[1] & 0x7f; n {
 	case 126:
 		digits = f.head[2:4]
