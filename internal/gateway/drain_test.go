@@ -29,7 +29,10 @@ func TestNoClientDecides(t *testing.T) {
 		each, moves = 200, 20
 	}
 	sides := []*site{newSite(t), newSite(t)}
-	r := start(t, func(c *Config) { c.RateLead, c.ReadHeaderTimeout = time.Hour, time.Hour }) // the tests' clients keep the pace, a busy machine might not
+	r := start(t, func(c *Config) { // nothing that a busy machine could miss
+		c.RateLead, c.ReadHeaderTimeout, c.BodyIdleTimeout, c.WriteIdleTimeout = time.Hour, time.Hour, time.Hour, time.Hour
+		c.DialTimeout, c.ResponseTimeout, c.EndpointWait = time.Hour, time.Hour, time.Hour
+	})
 	for i, s := range sides {
 		r.pool(fmt.Sprint("side/", i), one(s.endpoint("i", 1)))
 	}

@@ -48,7 +48,7 @@ func newSite(t *testing.T) *site {
 
 func serveEvents(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		fmt.Fprint(w, "data: tick\n\n")
@@ -94,12 +94,12 @@ var slowClients = map[string]slowClient{
 		if err != nil {
 			return "no head"
 		}
-		buf := make([]byte, 4<<10)
+		buf := make([]byte, 64<<10)
 		for ctx.Err() == nil {
 			if _, err := res.Body.Read(buf); err != nil {
 				return "cut"
 			}
-			pause(ctx, 50*time.Millisecond)
+			pause(ctx, 300*time.Millisecond)
 		}
 		return ""
 	},
@@ -151,7 +151,7 @@ func trickle(ctx context.Context, c net.Conn, size int) string {
 		select {
 		case got := <-answer:
 			return got
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(300 * time.Millisecond):
 		}
 	}
 }
