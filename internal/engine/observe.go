@@ -89,7 +89,7 @@ func (e *Engine) compare(ctx context.Context, w *world, images map[string]string
 		if err != nil {
 			return plan.Plan{}, err
 		}
-		env := plan.HaveEnvironment{Name: o.Name, Network: o.Network, Protected: m.Protected, Fleets: o.Fleets,
+		env := plan.HaveEnvironment{Name: o.Name, Network: o.Network, Protected: m.Protected, Fleets: o.Fleets, Edges: o.Edges,
 			Ingresses: m.routed(routed, ingresses(w.landscape, o.Name))}
 		for _, d := range o.Databases {
 			env.Databases = append(env.Databases, d.Name)

@@ -32,14 +32,14 @@ type computation struct {
 	images    map[string]string
 	order     []landscape.Service
 
-	environments, databases, services, ingresses []Change
-	removals                                     [4][]Change // ingresses, services, databases, environments
-	unchanged                                    int
-	kept                                         []Kept
+	environments, databases, services, edges, ingresses []Change
+	removals                                            [4][]Change // edges and ingresses, services, databases, environments
+	unchanged                                           int
+	kept                                                []Kept
 }
 
 func (c *computation) plan() Plan {
-	changes := append([]Change{}, slices.Concat(c.environments, c.databases, c.services, c.ingresses)...)
+	changes := append([]Change{}, slices.Concat(c.environments, c.databases, c.services, c.edges, c.ingresses)...)
 	for _, r := range c.removals {
 		changes = append(changes, r...)
 	}
@@ -49,7 +49,7 @@ func (c *computation) plan() Plan {
 // remove keeps a removal for the end.
 func (c *computation) remove(ch Change) {
 	ch.Action = Remove
-	i := map[Kind]int{Ingress: 0, Service: 1, Database: 2, Environment: 3}[ch.Kind]
+	i := map[Kind]int{Edge: 0, Ingress: 0, Service: 1, Database: 2, Environment: 3}[ch.Kind]
 	c.removals[i] = append(c.removals[i], ch)
 }
 
@@ -72,6 +72,7 @@ func (c *computation) environment(e landscape.Environment, there HaveEnvironment
 	in := inside{computation: c, environment: e.Name, protected: protected, replaced: replaced, there: there}
 	in.compareDatabases()
 	in.compareServices()
+	in.compareEdges()
 	in.compareIngresses()
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 
 	"godwit/internal/fleet"
+	"godwit/internal/landscape"
 )
 
 // Action is what happens to a thing.
@@ -31,6 +32,7 @@ const (
 	Database    Kind = "database"
 	Service     Kind = "service"
 	Ingress     Kind = "ingress"
+	Edge        Kind = "edge" // of a service that is there: what it needs more, or no more
 )
 
 // Change is one line of a plan.
@@ -48,8 +50,8 @@ type Change struct {
 }
 
 // Plan is all changes in the order in which they are carried out: environments,
-// databases, services (those needed first), ingresses; then removals, in
-// reverse.
+// databases, services (those needed first), their edges, ingresses; then
+// removals, in reverse.
 type Plan struct {
 	Changes   []Change `json:"changes"`
 	Unchanged int      `json:"unchanged"` // things that are as declared
@@ -78,6 +80,7 @@ type HaveEnvironment struct {
 	Databases []string
 	Fleets    []fleet.Fleet
 	Ingresses []HaveIngress
+	Edges     []landscape.Edge // that are open between services and databases; nil when not known
 }
 
 // HaveIngress is a host that the gateway answers for.

@@ -96,6 +96,9 @@ type Environment struct {
 	Network   netip.Prefix  `json:"network"`
 	Databases []Database    `json:"databases"`
 	Fleets    []fleet.Fleet `json:"fleets"`
+	// Edges are the ways that are open between services and databases, as the
+	// landscape was last applied; nil where the site does not say.
+	Edges []landscape.Edge `json:"-"`
 	// Problem is why it could not be observed, or what the engine knows against
 	// it; sites leave it "".
 	Problem string `json:"problem,omitempty"`

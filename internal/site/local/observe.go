@@ -26,7 +26,7 @@ func (s *Site) Observe(ctx context.Context, environment string) (site.Environmen
 	if err != nil {
 		return site.Environment{}, err
 	}
-	e := site.Environment{Name: environment, Network: r.Network}
+	e := site.Environment{Name: environment, Network: r.Network, Edges: r.needs()}
 	for _, name := range slices.Sorted(maps.Keys(r.Databases)) {
 		d := r.Databases[name]
 		i := statuses[databaseID(name)]
@@ -46,6 +46,21 @@ func (s *Site) Observe(ctx context.Context, environment string) (site.Environmen
 		e.Fleets = append(e.Fleets, f)
 	}
 	return e, nil
+}
+
+// needs are the edges that services have: what they were declared with last.
+func (r *record) needs() []landscape.Edge {
+	edges := []landscape.Edge{}
+	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
+		for _, need := range r.Services[name].Needs {
+			port := landscape.DatabasePort
+			if v := r.Services[need.Name]; need.Kind == "service" && v != nil {
+				port = v.Port
+			}
+			edges = append(edges, landscape.Edge{From: landscape.Node{Kind: "service", Name: name}, To: landscape.Node(need), Port: port})
+		}
+	}
+	return edges
 }
 
 // statuses of the warden's instances by id; what is missing is dead.
