@@ -39,6 +39,9 @@ chaos: setup ## ROUNDS operations while processes are killed and hang, the disk 
 	$(GO) build -o bin/chaos ./scripts/chaos
 	./bin/chaos -seed $(SEED) -rounds $(ROUNDS) $(CHAOS)
 
+soak: setup ## an environment of 1,000 instances, a service of 500, relays over fifty deaths; some minutes
+	GODWIT_TEST_SIZE=full $(GO) test -v -timeout 60m -run 'ManyServices|LargeService|RelayFollows' ./internal/site/local
+
 lint: ## formatting, vet, static analysis, and the build where Linux is not
 	@test -z "$$(gofmt -l cmd internal examples scripts)" || { echo "not gofmt-ed:"; gofmt -l cmd internal examples scripts; exit 1; }
 	$(GO) vet ./...
