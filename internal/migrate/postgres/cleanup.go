@@ -11,9 +11,12 @@ import (
 // ErrTruthMoved when the target holds the truth, or may: that needs a rollback
 // first. It is idempotent. When the target can't be reached the source is
 // cleaned and the error says what is left; without the source nothing is done,
-// for it alone knows who holds the truth.
+// for it alone knows who holds the truth. What is another's stays.
 func (b *Writer) Abort(ctx context.Context) error {
 	source, err := b.fenced(ctx, Source)
+	if errors.Is(err, ErrOwned) {
+		return b.abortTarget(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSource, err)
 	}

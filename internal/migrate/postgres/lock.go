@@ -218,3 +218,16 @@ func noteOnce(key, value string) string {
 }
 
 func stateOf(key string) string { return "SELECT value FROM godwit.state WHERE key = " + literal(key) }
+
+// abortTarget aborts where the objects on the source are another's: they stay, and
+// what this pair has made on the target goes.
+func (b *Writer) abortTarget(ctx context.Context) error {
+	err := b.unsubscribe(ctx, Target)
+	if err == nil {
+		err = b.wipeTarget(ctx)
+	}
+	if errors.Is(err, ErrOwned) {
+		return nil // there is nothing of this pair
+	}
+	return err
+}
