@@ -54,17 +54,20 @@ func Handler(e Engine, version string) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, Fail(Missing, "this engine (godwit %s) has no %s %s: is it of another version than the command?", version, r.Method, r.URL.Path))
 	})
+	table(mux, e, version)
+	return concealing(e, wholeBody(mux))
+}
+
+// table registers every route at a mux.
+func table(mux *http.ServeMux, e Engine, version string) huma.API {
 	config := huma.DefaultConfig("godwit", version)
 	config.DocsPath = ""     // the default page loads a script from elsewhere
 	config.CreateHooks = nil // no $schema links in answers
 	config.SchemasPath = ""
-	register(humago.New(mux, config), e)
-	return concealing(e, wholeBody(mux))
-}
-
-func register(api huma.API, e Engine) {
+	api := humago.New(mux, config)
 	registerLandscape(api, e)
 	registerMigrations(api, e)
+	return api
 }
 
 func registerLandscape(api huma.API, e Engine) {

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
 // Operation is one row of the API's table.
@@ -19,10 +18,8 @@ type Operation struct {
 
 // Operations is the API's table, sorted by their ids.
 func Operations() []Operation {
-	table := humago.New(http.NewServeMux(), huma.DefaultConfig("godwit", ""))
-	register(table, unasked{})
 	var all []Operation
-	for _, path := range table.OpenAPI().Paths {
+	for _, path := range table(http.NewServeMux(), unasked{}, "").OpenAPI().Paths {
 		for _, op := range []*huma.Operation{path.Get, path.Post, path.Put, path.Patch, path.Delete} {
 			if op != nil {
 				all = append(all, Operation{ID: op.OperationID, Method: op.Method, Path: op.Path, Reads: op.Extensions[reads] == true})

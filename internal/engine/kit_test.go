@@ -99,6 +99,7 @@ type bench struct {
 	quits  int
 	sites  map[string]opener // besides the one in memory
 	roots  *x509.CertPool    // for the certificates of fronts
+	local  site.Site         // instead of the one in memory, over it
 }
 
 func newBench(t *testing.T, options ...func(*bench)) *bench {
@@ -142,7 +143,12 @@ func startGateway(t *testing.T, dir string, roots *x509.CertPool) string {
 func (b *bench) start() {
 	b.Helper()
 	sites := maps.Clone(b.sites)
-	sites[defaultSite] = func(context.Context, *Engine, *world, api.Sink) (site.Site, error) { return b.front, nil }
+	sites[defaultSite] = func(context.Context, *Engine, *world, api.Sink) (site.Site, error) {
+		if b.local != nil {
+			return b.local, nil
+		}
+		return b.front, nil
+	}
 	log := slog.New(slog.NewTextHandler(b.log, nil))
 	e, err := open(watch.New(watch.At(b.dir), &sockets.Set{}, log), log, sites, func() { b.quits++ })
 	b.ok(err)
