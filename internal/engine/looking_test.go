@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -206,6 +207,10 @@ func (l *looked) looking(least int) (stop func()) {
 	}
 }
 
+// unclaimed are commands that claim nothing which is under way: one sends packets,
+// the other is there to end what is.
+var unclaimed = []string{"isolation", "abandon"}
+
 // busy sends every command that changes something whenever an operation says
 // something: each is refused.
 func (l *looked) busy() (sink api.Sink, refused *atomic.Int64) {
@@ -216,7 +221,7 @@ func (l *looked) busy() (sink api.Sink, refused *atomic.Int64) {
 	sink.Event = func(e api.Event) {
 		tell(e)
 		for _, op := range api.Operations() {
-			if op.Reads || op.ID == "isolation" {
+			if op.Reads || slices.Contains(unclaimed, op.ID) {
 				continue
 			}
 			if err := l.call(l.Context(), op); err == nil || api.AsFailure(err).Code != api.Busy {
