@@ -215,7 +215,11 @@ func (s *Switch) open(ctx context.Context, notes *journal.Notes) error {
 		if err != nil {
 			return err
 		}
-		return b.Open(ctx, string(s.to), seqs)
+		position, err := postgres.ParsePosition(notes.Get("fence:" + b.Database))
+		if err != nil {
+			return err
+		}
+		return b.Open(ctx, string(s.to), position, seqs)
 	})
 	if err == nil {
 		s.keep(ctx, openLease)

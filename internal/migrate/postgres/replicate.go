@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -297,9 +300,13 @@ func (b *Writer) enable(ctx context.Context, side string) error {
 // wait for the disk; Open does. Nothing happens when that side is open already.
 func (b *Writer) CatchUp(ctx context.Context, from string, p Position, end time.Time) error {
 	to := other(from)
+	return b.endStream(ctx, to, p, b.deadline(to, end))
+}
+
+func (b *Writer) endStream(ctx context.Context, to string, p Position, deadline int64) error {
 	turn := "BEGIN IF godwit.stands() THEN ALTER SUBSCRIPTION " + ident(b.subscription()) + " DISABLE;\n" +
 		noteState("turn", "pg_current_wal_insert_lsn()") + ";\nEND IF; END"
-	_, err := b.write(ctx, to, "BEGIN", fmt.Sprintf("SELECT godwit.await_replay(%s, %s, %d)", b.origin(), literal(p.Marker), b.deadline(to, end)), "COMMIT",
+	_, err := b.write(ctx, to, "BEGIN", fmt.Sprintf("SELECT godwit.await_replay(%s, %s, %d)", b.origin(), literal(p.Marker), deadline), "COMMIT",
 		"BEGIN", "SET LOCAL synchronous_commit = off", "DO "+literal(turn), "COMMIT")
 	if err != nil {
 		return fmt.Errorf("waiting for the %s to replay %s: %w", to, p.Marker, err)
@@ -315,10 +322,30 @@ func (b *Reader) streams(ctx context.Context, side string) (bool, error) {
 }
 
 // Open carries the sequences and lets clients write on to. From here on it holds
-// the truth. Called again once it is open it does nothing.
-func (b *Writer) Open(ctx context.Context, to string, seqs []Sequence) error {
-	_, err := b.write(ctx, to, append(setSequences(seqs), "SELECT godwit.lower_fence()")...)
+// the truth. Called again once it is open it does nothing. A crash of to may have
+// taken back that its stream had ended at p, which did not wait for the disk: then
+// that is done again, however long it takes, before anybody writes there.
+func (b *Writer) Open(ctx context.Context, to string, p Position, seqs []Sequence) error {
+	open := slices.Concat([]string{"DO " + literal(b.hasTurned())}, setSequences(seqs), []string{"SELECT godwit.lower_fence()"})
+	_, err := b.write(ctx, to, open...)
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) || refused.Code != followsCode {
+		return err
+	}
+	if err := b.endStream(ctx, to, p, math.MaxInt64); err != nil {
+		return err
+	}
+	_, err = b.write(ctx, to, open...)
 	return err
+}
+
+// followsCode is of the error that a fenced side still follows.
+const followsCode = "GW003"
+
+// hasTurned is a block that fails where a stream still comes in behind the fence.
+func (b *Writer) hasTurned() string {
+	return "BEGIN IF godwit.stands() AND EXISTS (SELECT FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database() AND s.subenabled AND s.subname = " +
+		literal(b.subscription()) + ") THEN RAISE EXCEPTION USING ERRCODE = '" + followsCode + "', MESSAGE = 'godwit: this side still follows the other'; END IF; END"
 }
 
 // Reverse starts the stream to→from, from where to stood when it was turned,

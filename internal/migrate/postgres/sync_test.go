@@ -135,7 +135,7 @@ func turn(t *testing.T, b *postgres.Writer, from string) {
 	to := map[string]string{postgres.Source: postgres.Target, postgres.Target: postgres.Source}[from]
 	for i, step := range []func() error{
 		func() error { return b.CatchUp(t.Context(), from, p, time.Now().Add(time.Minute)) },
-		func() error { return b.Open(t.Context(), to, sequences) },
+		func() error { return b.Open(t.Context(), to, p, sequences) },
 		func() error { return b.Reverse(t.Context(), from) },
 		func() error { return b.Reverse(t.Context(), from) }, // again: nothing
 	} {
