@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -135,7 +134,7 @@ func (p *pour) run(buffered *bufio.Reader) {
 		err = p.step(*buf)
 	}
 	if p.ending.Load() {
-		p.bid(*buf, errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, errPassOn))
+		p.bid(*buf, !errors.Is(err, errPassOn)) // the instance may have ended first: its side was told already
 		return
 	}
 	half, ok := p.to.(interface{ CloseWrite() error })
