@@ -43,7 +43,7 @@ func TestKilledEngine(t *testing.T) {
 		{"✓ migration datacenter     hold", "source"},
 		{"… migration datacenter     fence", "source"},
 		{"✓ migration datacenter     fence", ""},
-		{"… migration datacenter     turn", ""},
+		{"… migration datacenter     decide", ""},
 		{"… migration datacenter     open", ""},
 		{"✓ migration datacenter     shift", "target"},
 		{"✓ migration datacenter     release", "target"},
