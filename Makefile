@@ -39,9 +39,6 @@ chaos: setup ## ROUNDS operations while processes are killed and hang, the disk 
 	$(GO) build -o bin/chaos ./scripts/chaos
 	./bin/chaos -seed $(SEED) -rounds $(ROUNDS) $(CHAOS)
 
-soak: setup ## an environment of 1,000 instances, a service of 500, relays over fifty deaths; some minutes
-	GODWIT_TEST_SIZE=full $(GO) test -v -timeout 60m -run 'ManyServices|LargeService|RelayFollows' ./internal/site/local
-
 lint: ## formatting, vet, static analysis, and the build where Linux is not
 	@test -z "$$(gofmt -l cmd internal examples scripts)" || { echo "not gofmt-ed:"; gofmt -l cmd internal examples scripts; exit 1; }
 	$(GO) vet ./...
@@ -50,7 +47,8 @@ lint: ## formatting, vet, static analysis, and the build where Linux is not
 	$(GO) -C tools vet ./schemaprovider
 	bash -n scripts/gotest scripts/demos scripts/aws-tools .ci/run
 
-soak: ## 200 slow clients of each kind while 20 holds are drained
+soak: setup ## 1,000 instances, a service of 500, relays over fifty deaths; 200 slow clients of each kind while 20 holds are drained
+	GODWIT_TEST_SIZE=full $(GO) test -count 1 -v -timeout 60m -run 'ManyServices|LargeService|RelayFollows' ./internal/site/local
 	GODWIT_SOAK=1 $(GO) test -count 1 -v -timeout 20m -run 'TestNoClientDecides$$' ./internal/gateway
 
 fuzz: ## every fuzz target for a minute

@@ -123,9 +123,9 @@ func (c *campaign) judge(round *Round) {
 	}
 	r := c.report
 	r.Excused, r.Harmed = r.Excused+int64(round.Excused), r.Harmed+int64(round.Harmed)
-	if slices.ContainsFunc(detached, func(words string) bool { return strings.Contains(round.Message, words) }) {
-		r.Detached++
-		round.Problems = append(round.Problems, "the command did not learn how its operation ended")
+	lost := slices.ContainsFunc(detached, func(words string) bool { return strings.Contains(round.Message, words) })
+	if lost {
+		r.Detached++ // counted, and no violation yet: commands do not follow their operation to the next engine
 	}
 	if round.Exit == -1 {
 		round.Problems = append(round.Problems, "the command "+round.Message)
@@ -137,7 +137,7 @@ func (c *campaign) judge(round *Round) {
 		} else {
 			r.Undone++
 		}
-		if (round.Exit == 0) != (round.Truth == went) && round.Truth != "" {
+		if (round.Exit == 0) != (round.Truth == went) && round.Truth != "" && !lost {
 			round.Problems = append(round.Problems, fmt.Sprintf("the command ended with %d, and the truth is on the %s", round.Exit, round.Truth))
 		}
 	}
