@@ -39,7 +39,9 @@ Exit status: 0 done or unchanged, 1 failed, 3 the release was refused.`,
 			if err != nil {
 				return err
 			}
-			rollouts, err := engine.Deploy(c.Context(), r, g.view.watch())
+			rollouts, err := reattached(c.Context(), g, engine, func() ([]api.Rollout, error) {
+				return engine.Deploy(c.Context(), r, g.view.watch())
+			})
 			return g.rollouts(rollouts, err)
 		},
 	}
@@ -68,7 +70,11 @@ Exit status: 0 done, 1 failed, 3 the release was refused.`,
 			if err != nil {
 				return err
 			}
-			rollouts, err := engine.Rollback(c.Context(), r, g.view.watch())
+			roll := func() ([]api.Rollout, error) { return engine.Rollback(c.Context(), r, g.view.watch()) }
+			if r.To == 0 { // sent again it would go back once more
+				return g.rollouts(roll())
+			}
+			rollouts, err := reattached(c.Context(), g, engine, roll)
 			return g.rollouts(rollouts, err)
 		},
 	}

@@ -109,7 +109,7 @@ func chooseMigration(ctx context.Context, c *client.Client, args []string) (stri
 }
 
 func (g *globals) migrateCheck(ctx context.Context, c *client.Client, name string) error {
-	checks, err := c.Check(ctx, name, g.view.watch())
+	checks, err := reattached(ctx, g, c, func() (api.Checks, error) { return c.Check(ctx, name, g.view.watch()) })
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (g *globals) migrateCheck(ctx context.Context, c *client.Client, name strin
 }
 
 func (g *globals) migrateSync(ctx context.Context, c *client.Client, name string) error {
-	m, err := c.Sync(ctx, name, g.view.watch())
+	m, err := reattached(ctx, g, c, func() (api.Migration, error) { return c.Sync(ctx, name, g.view.watch()) })
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w; what was copied stays: godwit migrate sync goes on, godwit migrate abort removes it", errInterrupted)
 	}
@@ -142,7 +142,7 @@ func (g *globals) migrateSync(ctx context.Context, c *client.Client, name string
 func (g *globals) leaving(name, short, long string, end func(*client.Client, context.Context, string, api.LeaveRequest, client.Watch) (api.Migration, error)) *cobra.Command {
 	var r api.LeaveRequest
 	command := g.migration(name, short, long, func(ctx context.Context, c *client.Client, subject string) error {
-		m, err := end(c, ctx, subject, r, g.view.watch())
+		m, err := reattached(ctx, g, c, func() (api.Migration, error) { return end(c, ctx, subject, r, g.view.watch()) })
 		return g.migrationState(m, err)
 	})
 	command.Flags().BoolVar(&r.WithoutSource, "without-source", false, "the source is gone for good: ask nothing of it")
@@ -182,12 +182,12 @@ func (g *globals) migrationState(m api.Migration, err error) error {
 }
 
 func (g *globals) migrateCutover(ctx context.Context, c *client.Client, name string) error {
-	r, err := c.Cutover(ctx, name, g.view.watch())
+	r, err := g.turn(ctx, c, name, c.Cutover, func(m api.Migration) *api.SwitchReport { return m.Cutover })
 	return g.switched("cutover", r, err)
 }
 
 func (g *globals) migrateRollback(ctx context.Context, c *client.Client, name string) error {
-	r, err := c.RollbackMigration(ctx, name, g.view.watch())
+	r, err := g.turn(ctx, c, name, c.RollbackMigration, func(m api.Migration) *api.SwitchReport { return m.Rollback })
 	return g.switched("rollback", r, err)
 }
 
@@ -218,7 +218,7 @@ func (g *globals) switched(what string, r api.SwitchReport, err error) error {
 }
 
 func (g *globals) migrateVerify(ctx context.Context, c *client.Client, name string) error {
-	v, err := c.Verify(ctx, name, g.view.watch())
+	v, err := reattached(ctx, g, c, func() (api.Verification, error) { return c.Verify(ctx, name, g.view.watch()) })
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,8 @@ func (g *globals) up(ctx context.Context, o upOptions) error {
 	if err != nil {
 		return err
 	}
-	result, err := c.Up(ctx, api.UpRequest{Landscape: wire, Site: o.site, AWS: access, Listen: o.listen, Isolation: o.isolation, Approve: o.approve}, g.view.watch())
+	request := api.UpRequest{Landscape: wire, Site: o.site, AWS: access, Listen: o.listen, Isolation: o.isolation, Approve: o.approve}
+	result, err := reattached(ctx, g, c, func() (api.UpResult, error) { return c.Up(ctx, request, g.view.watch()) })
 	switch {
 	case err != nil && ctx.Err() != nil && first:
 		return g.cleanAfterInterrupt(c)

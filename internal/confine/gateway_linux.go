@@ -13,7 +13,8 @@ import (
 // Gateway executes this program once more as what faces clients: with ids of its
 // own (when root runs it), without capabilities, unable to gain any, and allowed
 // to change nothing but what is below own, and to read beside that only what
-// every program reads. It returns only when that fails. What it inherits it keeps.
+// every program reads. It returns only when that fails, never with
+// nil. What it inherits it keeps.
 func Gateway(id int, own string, trusts []string, args []string) error {
 	runtime.LockOSThread() // what is executed gets what this thread has
 	if os.Geteuid() == 0 {

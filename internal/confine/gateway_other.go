@@ -2,6 +2,8 @@
 
 package confine
 
-// Gateway confines nothing where there is nothing to do it with: the gateway goes
-// on as it is.
-func Gateway(int, string, []string, []string) error { return nil }
+import "errors"
+
+// Gateway confines nothing where there is nothing to do it with, and says so: the
+// gateway goes on as it is. Errors: errors.ErrUnsupported.
+func Gateway(int, string, []string, []string) error { return errors.ErrUnsupported }

@@ -89,7 +89,7 @@ func parseArgs(args []string, usage io.Writer) (Config, error) {
 	if *id >= 0 && !*confined {
 		trusts := []string{os.Getenv("SSL_CERT_FILE"), os.Getenv("SSL_CERT_DIR")}
 		err := confine.Gateway(*id, filepath.Dir(cfg.State), trusts, slices.Concat([]string{"godwit", "gateway"}, args, []string{"--confined"}))
-		if err != nil {
+		if !errors.Is(err, errors.ErrUnsupported) {
 			return cfg, err
 		}
 	}
