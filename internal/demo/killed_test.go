@@ -150,10 +150,14 @@ func (r *running) killAt(t *testing.T, text string, args ...string) string {
 		once.Do(func() { killed = syscall.Kill(pid, syscall.SIGKILL) == nil })
 	}}
 	cmd := r.godwit.Command(t.Context(), args...)
-	cmd.Stderr = watch
+	var said bytes.Buffer
+	cmd.Stderr, cmd.Stdout = watch, &said
 	err := cmd.Run()
 	if !killed {
 		t.Fatalf("%v ended (%v) without showing %q:\n%s", args, err, text, watch.all.String())
+	}
+	if strings.Contains(said.String(), "run the command again") {
+		t.Errorf("%v did not learn from the next engine how it ended: %s", args, said.String())
 	}
 	return watch.all.String()
 }

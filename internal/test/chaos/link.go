@@ -3,7 +3,10 @@ package chaos
 import (
 	"io"
 	"net"
+	"os"
+	"runtime"
 	"sync"
+	"syscall"
 )
 
 // link is the way between godwit and the data centre's database: a wire in user
@@ -21,8 +24,10 @@ type link struct {
 	conns map[net.Conn]bool
 }
 
-func openLink(target string) (*link, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+// openLink opens a wire to target whose near end belongs to the user of the
+// source's server: a relay lets only the source in, and asks the kernel who that is.
+func openLink(target string, uid int) (*link, error) {
+	ln, err := listenAs(uid)
 	if err != nil {
 		return nil, err
 	}
@@ -30,6 +35,17 @@ func openLink(target string) (*link, error) {
 	l.wake = sync.NewCond(&l.mu)
 	l.done.Go(l.accept)
 	return l, nil
+}
+
+// listenAs makes a socket that the kernel counts as another user's.
+func listenAs(uid int) (net.Listener, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := syscall.Setfsuid(uid); err != nil {
+		return nil, err
+	}
+	defer syscall.Setfsuid(os.Getuid())
+	return net.Listen("tcp", "127.0.0.1:0")
 }
 
 func (l *link) address() string { return l.listener.Addr().String() }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"godwit/internal/api/client"
@@ -93,7 +94,11 @@ func (s *stage) startSource(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.link, err = openLink(u.Host)
+	data, err := os.Stat(filepath.Join(s.dir, "datacenter", "postgres", "data"))
+	if err != nil {
+		return err
+	}
+	s.link, err = openLink(u.Host, int(data.Sys().(*syscall.Stat_t).Uid))
 	return err
 }
 
