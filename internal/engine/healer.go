@@ -100,9 +100,7 @@ func (h *healer) pulse(ctx context.Context) error {
 func (h *healer) bringBack(ctx context.Context) {
 	h.log.Warn("an environment has died or is silent; bringing it back", "cause", h.trouble())
 	started := time.Now()
-	limit, cancel := context.WithTimeout(ctx, reviveLimit)
-	defer cancel()
-	err := h.site.Revive(limit, h.name)
+	err := h.attempt(ctx)
 	if ctx.Err() != nil {
 		return
 	}
@@ -114,6 +112,34 @@ func (h *healer) bringBack(ctx context.Context) {
 	h.log.Error("an environment cannot be brought back; trying again", "error", err)
 	h.turn(func() { h.failed = err })
 	h.rest(ctx)
+}
+
+// attempt brings an environment back, or ends early when what it has started falls
+// silent: a supervisor that hangs then would keep it until reviveLimit.
+func (h *healer) attempt(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reviveLimit)
+	var watching sync.WaitGroup
+	watching.Go(func() { h.untilSilent(ctx, cancel) })
+	defer func() { cancel(); watching.Wait() }()
+	return h.site.Revive(ctx, h.name)
+}
+
+// untilSilent calls fell when as many looks in a row are left unanswered as are
+// tolerated. That nothing is there yet is an answer.
+func (h *healer) untilSilent(ctx context.Context, fell func()) {
+	tick := time.NewTicker(pulseEvery)
+	defer tick.Stop()
+	for misses := 0; misses < silenceTolerated; misses++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := h.pulse(ctx); err == nil || isNotFound(err) || errors.Is(err, site.ErrDead) {
+			misses = -1
+		}
+	}
+	fell()
 }
 
 // rest keeps an environment that cannot live from using all of the machine.
