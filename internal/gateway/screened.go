@@ -91,7 +91,7 @@ func (s *screened) Read(p []byte) (int, error) {
 				return n, err
 			}
 		default:
-			if err := s.fill(watching); err != nil {
+			if err := s.fill(p, watching); err != nil {
 				return 0, err
 			}
 		}
@@ -128,7 +128,7 @@ func (s *screened) pass(p []byte) (int, error) {
 }
 
 // fill reads more behind what may not pass yet.
-func (s *screened) fill(watching bool) error {
+func (s *screened) fill(p []byte, watching bool) error {
 	if s.frames.state == atHead && !watching {
 		if s.headBy.IsZero() {
 			s.headBy = time.Now().Add(s.entrance.headTime)
@@ -137,8 +137,17 @@ func (s *screened) fill(watching bool) error {
 			return err
 		}
 	}
-	const more = 4 << 10
 	had := len(s.pending)
+	if watching && had == 0 { // most clients send nothing: no room is made for it
+		n, err := s.Conn.Read(p)
+		if err != nil {
+			return s.met(err)
+		}
+		s.pending = append(s.pending, p[:n]...)
+		s.screen()
+		return nil
+	}
+	const more = 4 << 10
 	s.pending = slices.Grow(s.pending, more)
 	n, err := s.Conn.Read(s.pending[had : had+more])
 	s.pending = s.pending[:had+n]
