@@ -242,14 +242,19 @@ func (b *Reader) copyErrors(ctx context.Context) (int, error) {
 }
 
 // whyCopyFails asks the target by doing what its workers do, which only its
-// log knows otherwise: write a few megabytes.
+// log knows otherwise: write 128 MB, uncompressed. Nothing of it goes into the
+// write-ahead log, for a server that has no room for that ends.
 func (b *Writer) whyCopyFails(ctx context.Context, what string) error {
-	_, err := b.write(ctx, Target, "BEGIN", "CREATE TABLE godwit.room AS SELECT repeat(md5(g::text), 200) FROM generate_series(1, 4000) g", "ROLLBACK")
-	if errors.Is(err, ErrDiskFull) {
+	_, err := b.write(ctx, Target, "BEGIN", "CREATE UNLOGGED TABLE godwit.room (filler text)", "ALTER TABLE godwit.room ALTER filler SET STORAGE EXTERNAL",
+		"INSERT INTO godwit.room SELECT repeat('x', 1048576) FROM generate_series(1, 128)", "ROLLBACK")
+	switch {
+	case errors.Is(err, ErrDiskFull):
 		return fmt.Errorf("%w (%s): %w", ErrCopy, what, err)
+	case err != nil: // it has ended: a server does when it has no room for its log
+		return fmt.Errorf("%w (%s), and trying what its workers do fails too: %w; its log says why (a full disk?)", ErrCopy, what, err)
 	}
 	waiting := b.uncopied(ctx)
-	return b.about(Target, fmt.Errorf("%w (%s) at %s; the logs of both servers say why; mend that and run sync again, or abort and start anew", ErrCopy, what, waiting))
+	return b.about(Target, fmt.Errorf("%w (%s) at %s; the logs of both servers say why (a full disk?); mend that and run sync again, or abort and start anew", ErrCopy, what, waiting))
 }
 
 // uncopied names the tables whose rows are not there yet.
