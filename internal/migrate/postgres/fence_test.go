@@ -158,6 +158,24 @@ func TestFenceHoldsAgainstEveryRole(t *testing.T) {
 }
 
 // The proof is only worth something if it finds what it looks for.
+// TestLockOpensNoFence: a role that takes the lock by which godwit knows its own
+// sessions may change no definition behind a fence.
+func TestLockOpensNoFence(t *testing.T) {
+	t.Parallel()
+	source, _, b := synced(t, 10)
+	prepared(t, b, postgres.Source)
+	if _, _, err := fence(t, b, postgres.Source); err != nil {
+		t.Fatal(err)
+	}
+	err := migratetest.Try(t.Context(), source.App, "SELECT pg_advisory_lock(1735353463, 7); CREATE TABLE sneaked (id int)")
+	if err == nil || !strings.Contains(err.Error(), "CREATE TABLE is refused") {
+		t.Errorf("a table made behind the fence: %v", err)
+	}
+	if err := b.Unfence(t.Context(), postgres.Source); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestProofFindsViolation(t *testing.T) {
 	t.Parallel()
 	source, _, b := synced(t, 10)
