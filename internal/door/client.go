@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"godwit/internal/sockets"
 )
 
 // request sends one line and returns the socket that came back.
@@ -46,7 +48,7 @@ func because(ctx context.Context, err error) error {
 }
 
 func received(socket string, answer, oob []byte) (*os.File, error) {
-	fds := descriptors(oob)
+	fds := sockets.Descriptors(oob)
 	if len(answer) > 0 && answer[0] == statusOK && len(fds) == 1 {
 		return os.NewFile(uintptr(fds[0]), "door"), nil
 	}
@@ -57,21 +59,4 @@ func received(socket string, answer, oob []byte) (*os.File, error) {
 		return nil, fmt.Errorf("%w: %s", ErrRefused, answer[1:])
 	}
 	return nil, fmt.Errorf("door %s: closed without an answer; its environment may be ending", socket)
-}
-
-func descriptors(oob []byte) []int {
-	var fds []int
-	messages, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return nil
-	}
-	for _, m := range messages {
-		if rights, err := unix.ParseUnixRights(&m); err == nil {
-			fds = append(fds, rights...)
-		}
-	}
-	for _, fd := range fds {
-		unix.CloseOnExec(fd)
-	}
-	return fds
 }

@@ -76,7 +76,7 @@ func RightsSpace() int { return unix.CmsgSpace(4 * most) }
 // FromRights is the set that came as rights. name tells, by how many came, what
 // each of them is; nil when that cannot be.
 func FromRights(rights []byte, name func(came int) []string) (*Set, error) {
-	fds := descriptors(rights)
+	fds := Descriptors(rights)
 	names := name(len(fds))
 	if len(names) != len(fds) {
 		for _, fd := range fds {
@@ -130,7 +130,9 @@ func Receive(conn *net.UnixConn, say any) (*Set, error) {
 	return set, nil
 }
 
-func descriptors(oob []byte) []int {
+// Descriptors are those in a control message, closed in programs that this one
+// executes. The caller closes them.
+func Descriptors(oob []byte) []int {
 	var fds []int
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
