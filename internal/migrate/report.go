@@ -73,8 +73,7 @@ var mends = []struct {
 	err  error
 	mend string
 }{
-	{ErrPause, "raise max_pause, or switch when there is less load; the steps above say where the time went"},
-	{postgres.ErrLate, "raise max_pause, or switch when the way to the source is better: its fence has ended by itself, as it should"},
+	{ErrPause, "raise max_pause, or switch when there is less load or the way between the servers is better; the steps above say where the time went"},
 	{journal.ErrOverBudget, "switch when there is less load, or end the transaction that everything waits for"},
 	{postgres.ErrPrepared, "COMMIT PREPARED or ROLLBACK PREPARED it, then switch again"},
 	{postgres.ErrChanged, postgres.ChangedMend},

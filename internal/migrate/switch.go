@@ -77,7 +77,11 @@ func (s *Switch) everyone(ctx context.Context, do func(ctx context.Context, b *p
 
 // paused bounds ctx by the write pause as a whole.
 func (s *Switch) paused(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithDeadlineCause(ctx, s.end, fmt.Errorf("%w: max_pause is %v", ErrPause, s.plan.MaxPause))
+	return context.WithDeadlineCause(ctx, s.end, s.pauseIsOver())
+}
+
+func (s *Switch) pauseIsOver() error {
+	return fmt.Errorf("%w: max_pause is %v", ErrPause, s.plan.MaxPause)
 }
 
 func (s *Switch) prepare(ctx context.Context, _ *journal.Notes) error {
@@ -119,7 +123,7 @@ func (s *Switch) drain(ctx context.Context, _ *journal.Notes) error {
 	ctx, cancel := s.paused(ctx)
 	defer cancel()
 	if err := s.traffic.Drained(ctx); err != nil {
-		return fmt.Errorf("requests are still in flight: %w", orCause(ctx, err))
+		return fmt.Errorf("requests are still in flight: %w", s.orCause(ctx, err))
 	}
 	return nil
 }
@@ -133,7 +137,7 @@ func (s *Switch) fence(ctx context.Context, notes *journal.Notes) error {
 		return err
 	})
 	if err != nil {
-		return orCause(ctx, err)
+		return s.orCause(ctx, err)
 	}
 	for i, b := range s.writers {
 		notes.Set("fence:"+b.Database, positions[i].String())
@@ -169,7 +173,7 @@ func (s *Switch) catchUp(ctx context.Context, notes *journal.Notes) error {
 		}
 		return b.CatchUp(ctx, string(s.from), position, s.end)
 	})
-	return orCause(ctx, err)
+	return s.orCause(ctx, err)
 }
 
 // decide has from give the truth away: all databases or, by undecide, none.
@@ -183,7 +187,7 @@ func (s *Switch) decide(ctx context.Context, notes *journal.Notes) error {
 		return nil // none ends the question to another
 	})
 	if err := errors.Join(failures...); err != nil {
-		return orCause(ctx, err)
+		return s.orCause(ctx, err)
 	}
 	for i, b := range s.writers {
 		notes.Set("sequences:"+b.Database, sequencesNote(sequences[i]))
@@ -277,10 +281,18 @@ func (s *Switch) reverse(ctx context.Context, _ *journal.Notes) error {
 }
 
 // orCause says why ctx ended when that is why something failed: drivers only
-// know that it did.
-func orCause(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
-		return fmt.Errorf("%w: %w", cause, err)
+// know that it did. The pause ends by the engine's clock and by the servers', and
+// whoever sees it first says the same.
+func (s *Switch) orCause(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
 	}
-	return err
+	cause := context.Cause(ctx)
+	if errors.Is(err, postgres.ErrLate) {
+		cause = s.pauseIsOver()
+	}
+	if cause == nil || errors.Is(err, cause) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", cause, err)
 }
