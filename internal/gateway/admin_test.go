@@ -104,7 +104,7 @@ func FuzzAdmin(f *testing.F) {
 	cfg := testConfig(f)
 	cfg = cfg.withDefaults()
 	f.Fuzz(func(t *testing.T, call int, body string) {
-		c := newControl(emptyTable(), cfg, func(Endpoint) {})
+		c := newControl(emptyTable(), cfg)
 		defer c.stop()
 		if _, err := c.SetPool("p", Pool{}); err != nil {
 			t.Fatal(err)

@@ -25,6 +25,8 @@ type control struct {
 	view   atomic.Pointer[view]
 	tasks  sync.WaitGroup
 
+	outages outages
+
 	// predecessor is closed once the gateway we took over from has finished its
 	// requests; nil without one. Nothing is drained before that.
 	predecessor chan struct{}
@@ -37,10 +39,11 @@ type control struct {
 	superseded bool
 }
 
-func newControl(t Table, cfg Config, forget func(Endpoint)) *control {
+func newControl(t Table, cfg Config) *control {
 	c := &control{
-		log: cfg.Log, state: stateFile{cfg.State}, room: room{size: int64(cfg.MaxHeld)}, forget: forget,
+		log: cfg.Log, state: stateFile{cfg.State}, room: room{size: int64(cfg.MaxHeld)}, forget: cfg.Forward.Forget,
 		table: t, pools: map[string]*pool{}, lanes: map[string]*lane{}, holds: map[string]*hold{},
+		outages: outages{reach: cfg.Forward.Reach, patience: cfg.EndpointWait, room: room{size: int64(cfg.MaxWaiting)}, of: map[*pool]*outage{}},
 	}
 	for name, p := range t.Pools {
 		c.pools[name] = newPool(name, p)
@@ -88,6 +91,7 @@ func (c *control) change(edit func(*Table) error, apply func()) (uint64, error) 
 	}
 	c.table = next
 	apply()
+	c.lookAgain()
 	return next.Version, nil
 }
 
@@ -172,7 +176,7 @@ func (c *control) Table() Table {
 func (c *control) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Stats{Version: c.table.Version, Waiting: c.room.used.Load(), Pools: map[string]PoolStats{}, Hosts: map[string]int64{}, Disturbed: c.counts.now()}
+	s := Stats{Version: c.table.Version, Waiting: c.room.used.Load() + c.outages.room.used.Load(), Pools: map[string]PoolStats{}, Hosts: map[string]int64{}, Disturbed: c.counts.now()}
 	for name, p := range c.pools {
 		inflight := map[string]int64{}
 		for _, e := range p.state.Load().endpoints {
@@ -231,6 +235,7 @@ func (c *control) stop() {
 	for _, h := range c.holds {
 		h.end(false, aborted)
 	}
+	c.stopOutages()
 	c.mu.Unlock()
 	c.tasks.Wait()
 }

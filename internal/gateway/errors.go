@@ -22,6 +22,7 @@ var (
 // Reasons for which a request is not served.
 var (
 	errNoEndpoint = errors.New("no endpoint ready")
+	errAway       = errors.New("none of the pool's endpoints can be reached now")
 	errTooMany    = errors.New("too many requests on hold")
 	errDeparted   = errors.New("client departed")
 	errStopping   = errors.New("gateway is stopping")

@@ -23,6 +23,8 @@ type Forwarder interface {
 	// exchange at any point. patience bounds the wait for the head after the
 	// request is sent. Errors are *ForwardError.
 	Forward(ctx context.Context, req *Outgoing, to Endpoint, patience time.Duration) (*http.Response, error)
+	// Reach connects to an endpoint, without a request; nil when it can be had.
+	Reach(ctx context.Context, to Endpoint) error
 	// Forget closes the idle connections of an endpoint, and those in use once
 	// they are done.
 	Forget(to Endpoint)
@@ -35,6 +37,7 @@ type ForwardError struct {
 	Sent    bool // the endpoint may have seen some of it
 	Client  bool // the client's side failed: its body broke off or it went away
 	Timeout bool // the endpoint did not answer in time
+	Away    bool // nobody could be connected to: the endpoint does not know of it
 	Err     error
 }
 
@@ -122,13 +125,23 @@ func (f *http1) Forward(ctx context.Context, req *Outgoing, to Endpoint, patienc
 	nc, err := f.connect(dialCtx, to)
 	if err != nil {
 		f.open.Add(-1)
-		return nil, &ForwardError{Err: err, Client: ctx.Err() != nil, Timeout: ctx.Err() == nil && dialCtx.Err() != nil}
+		return nil, &ForwardError{Err: err, Client: ctx.Err() != nil, Timeout: ctx.Err() == nil && dialCtx.Err() != nil, Away: ctx.Err() == nil && !isHandshake(err)}
 	}
 	res, ferr := newConn(nc, p, &f.open).exchange(ctx, req, patience)
 	if ferr != nil {
 		return nil, ferr
 	}
 	return res, nil
+}
+
+func (f *http1) Reach(ctx context.Context, to Endpoint) error {
+	ctx, cancel := context.WithTimeout(ctx, f.dialTimeout)
+	defer cancel()
+	c, err := f.connect(ctx, to)
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // shed closes what lies idle: its descriptors are needed.

@@ -40,8 +40,18 @@ func (f *http1) connect(ctx context.Context, to Endpoint) (net.Conn, error) {
 	return s, nil
 }
 
+// handshakeFailure: somebody was connected to, and TLS could not be spoken.
+type handshakeFailure struct{ error }
+
+func (e handshakeFailure) Unwrap() error { return e.error }
+
+func isHandshake(err error) bool {
+	var failure handshakeFailure
+	return errors.As(err, &failure)
+}
+
 func handshakeError(to Endpoint, err error) error {
-	return fmt.Errorf("TLS with %s as %q: %w; %s", to.Address, to.TLS, err, handshakeMend(err))
+	return handshakeFailure{fmt.Errorf("TLS with %s as %q: %w; %s", to.Address, to.TLS, err, handshakeMend(err))}
 }
 
 // handshakeMend is how to mend what a handshake failed of.

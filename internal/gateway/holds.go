@@ -41,6 +41,7 @@ func (c *control) Hold(id string, req HoldRequest) error {
 	h.grace = time.Duration(req.GraceMS) * time.Millisecond
 	c.holds[id] = h
 	h.begin(lease, req.ExpireRoutes, func() { c.expire(h) })
+	c.lookAgain() // who waits for an endpoint waits in this hold from now on
 	return nil
 }
 
@@ -79,6 +80,7 @@ func (c *control) expire(h *hold) {
 			}
 			c.table = next
 			c.publish()
+			c.lookAgain()
 		}
 	}
 	h.end(true, releasing)

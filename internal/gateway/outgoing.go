@@ -47,6 +47,8 @@ type Outgoing struct {
 	inform    func(*http.Response) // told of 1xx responses
 
 	began       time.Time // came to us
+	awaits      time.Time // since when it waits for an endpoint that can be reached; zero: it does not
+	sends       int       // how often an endpoint may have seen some of it, and did not answer
 	received    atomic.Int64
 	flight      *flight     // while it is in flight; nil for whoever has no need of one
 	eventStream bool        // it is answered with one

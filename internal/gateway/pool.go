@@ -25,7 +25,6 @@ type poolState struct {
 	releases  map[int]*release
 	endpoints map[Endpoint]*endpoint
 	shares    []*share // releases with weight and endpoints, oldest first
-	replaced  chan struct{}
 }
 
 // serves: new requests may go to that release.
@@ -67,7 +66,6 @@ func (p *pool) set(spec Pool) (gone []Endpoint) {
 	old := p.state.Load()
 	next := newPoolState(spec, old)
 	p.state.Store(next)
-	close(old.replaced)
 	for spec, e := range old.endpoints {
 		if next.endpoints[spec] == nil {
 			e.gone.Store(true)
@@ -82,7 +80,6 @@ func newPoolState(spec Pool, old *poolState) *poolState {
 		spec:      spec,
 		releases:  map[int]*release{},
 		endpoints: map[Endpoint]*endpoint{},
-		replaced:  make(chan struct{}),
 	}
 	shares := map[int]*share{}
 	for number, weight := range spec.Weights {
@@ -242,28 +239,6 @@ func (e *endpoint) enter() {
 func (e *endpoint) leave() {
 	e.inflight.Add(-1)
 	e.release.inflight.done()
-}
-
-// pickOrWait picks, waiting up to patience for an endpoint to come.
-func (p *pool) pickOrWait(ctx context.Context, w wish, patience time.Duration) (*endpoint, *poolState, error) {
-	e, s := p.pick(w)
-	if e != nil {
-		return e, s, nil
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	for {
-		select {
-		case <-s.replaced:
-		case <-ctx.Done():
-			return nil, nil, context.Cause(ctx)
-		case <-timer.C:
-			return nil, nil, errNoEndpoint
-		}
-		if e, s = p.pick(w); e != nil {
-			return e, s, nil
-		}
-	}
 }
 
 // idle waits until a release that gets no new requests has none in flight.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -158,7 +159,8 @@ func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text
 
 // serve tries endpoints until one answers. An endpoint that could not be
 // reached has seen nothing, so any request goes to another; one that failed
-// later is followed by another only if the request is replayable.
+// later is followed by another only if the request is replayable. Where none can
+// be reached the request goes back to the gate, and waits there.
 func (p *proxy) serve(w http.ResponseWriter, r *http.Request, f *flight, req *Outgoing) (again bool) {
 	a := &attempts{proxy: p, flight: f, req: req}
 	defer a.leave()
@@ -210,6 +212,8 @@ func (a *attempts) giveUp(w http.ResponseWriter, r *http.Request, err error) (ag
 	a.leave()
 	a.flight.leave()
 	switch {
+	case fate == nil && errors.Is(err, errAway):
+		return true
 	case fate == nil:
 		a.refuse(w, r, err)
 	case fate == errRecalled && r.Context().Err() != nil:
@@ -243,9 +247,9 @@ func (a *attempts) run(ctx context.Context) (*http.Response, error) {
 		if !a.flight.enter(seeking) {
 			return nil, errEnded
 		}
-		e, s, err := a.flight.pass.pool.pickOrWait(ctx, w, a.cfg.EndpointWait)
-		if err != nil {
-			return nil, err
+		e, s := a.flight.pass.pool.pick(w)
+		if e == nil {
+			return nil, a.orAway(errNoEndpoint)
 		}
 		a.last = e
 		a.flight.at.Store(e)
@@ -259,6 +263,10 @@ func (a *attempts) run(ctx context.Context) (*http.Response, error) {
 		if !failed || err == nil && !shield {
 			return res, nil
 		}
+		a.tried = append(a.tried, e)
+		if a.nobody(ctx, err, s) {
+			return nil, a.orAway(err)
+		}
 		if !a.again(ctx, err, shield) {
 			if err == nil {
 				return res, nil
@@ -268,7 +276,6 @@ func (a *attempts) run(ctx context.Context) (*http.Response, error) {
 		if res != nil {
 			res.Body.Close()
 		}
-		a.tried = append(a.tried, e)
 		w = wish{avoid: a.tried}
 		if shield {
 			a.shied = append(a.shied, e.release)
@@ -315,6 +322,9 @@ func (a *attempts) attempt(ctx context.Context, e *endpoint, patience time.Durat
 		fe = &ForwardError{Sent: true, Err: err}
 	}
 	e.release.observe(took, !fe.Client)
+	if fe.Sent {
+		a.req.sends++
+	}
 	if !fe.Sent && !fe.Client {
 		e.down.Store(time.Now().Add(downFor).UnixNano())
 	}
@@ -342,7 +352,7 @@ func (a *attempts) tell(e *endpoint, what string, err error) {
 }
 
 func (a *attempts) again(ctx context.Context, err error, shield bool) bool {
-	if ctx.Err() != nil || len(a.tried)+1 >= maxAttempts {
+	if ctx.Err() != nil || len(a.tried) >= maxAttempts {
 		return false
 	}
 	if shield {
@@ -355,7 +365,27 @@ func (a *attempts) again(ctx context.Context, err error, shield bool) bool {
 	if !fe.Sent {
 		return a.req.Rewindable()
 	}
-	return a.req.Replayable() && !fe.Timeout
+	return a.req.Replayable() && !fe.Timeout && a.req.sends < maxAttempts
+}
+
+// nobody: the last endpoint could not be connected to, and no other is left to try.
+func (a *attempts) nobody(ctx context.Context, err error, s *poolState) bool {
+	var fe *ForwardError
+	if ctx.Err() != nil || !errors.As(err, &fe) || !fe.Away || !a.req.Rewindable() {
+		return false
+	}
+	return len(a.tried) >= maxAttempts || !slices.ContainsFunc(s.shares, func(sh *share) bool { return !exhausted(sh.endpoints, a.tried) })
+}
+
+// orAway is errAway when the request is to wait for an endpoint, else err.
+func (a *attempts) orAway(err error) error {
+	if a.req.awaits.IsZero() {
+		a.req.awaits = time.Now()
+	}
+	if time.Since(a.req.awaits) < a.cfg.EndpointWait && a.control.await(a.flight.pass.pool) {
+		return errAway
+	}
+	return err
 }
 
 // answered settles who shielded whom.
@@ -382,6 +412,8 @@ func (a *attempts) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errNoEndpoint):
 		a.req.unavailable(w, "no instance is ready")
+	case errors.As(err, &fe) && fe.Away && r.Context().Err() == nil:
+		a.req.unavailable(w, "no instance can be reached")
 	case errors.Is(err, errClientBody): // net/http ends the context then too
 		a.refuseBody(w, a.req, err)
 	case r.Context().Err() != nil:

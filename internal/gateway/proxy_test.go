@@ -268,7 +268,7 @@ func TestRequestWaitsAShortWhileForAnEndpoint(t *testing.T) {
 	r := serving(t, Pool{}, func(c *Config) { c.EndpointWait = 10 * time.Second })
 	got := make(chan result, 1)
 	go func() { got <- r.do("POST", "/", "x") }()
-	until(t, "the request is in", func() bool { return r.control.Stats().Hosts[host] == 1 })
+	until(t, "the request waits", func() bool { return r.control.Stats().Waiting == 1 })
 	r.pool("production/till", one(b.endpoint("a", 1)))
 	(<-got).want(t, 200, "late")
 }

@@ -37,6 +37,7 @@ type Config struct {
 	MaxPerAddress     int           // of those, from one address: many people may share one (half of them)
 	Silence           time.Duration // of an answer that has begun, after which a client that has finished sending is taken for gone (10 s)
 	MaxHeld           int           // requests on hold, all holds together (20,000)
+	MaxWaiting        int           // requests that wait for an endpoint that can be reached, all pools together (5,000)
 	MaxKept           int64         // bytes of requests' bodies kept in memory, to be sent again; further bodies are streamed once (256 MiB)
 	MaxHeader         int           // bytes of a request's head (64 KiB)
 	ReadHeaderTimeout time.Duration // for a request's head (10 s)
@@ -48,7 +49,7 @@ type Config struct {
 	DialTimeout       time.Duration // for connecting to an endpoint, with the TLS handshake (3 s)
 	ResponseTimeout   time.Duration // from request sent to head of the response (60 s)
 	ShieldTimeout     time.Duration // the same, of a new release an older one stands in for (5 s)
-	EndpointWait      time.Duration // how long a request waits for a pool without ready endpoint (2 s)
+	EndpointWait      time.Duration // how long a request waits for a pool of which no endpoint can be reached (10 s)
 	HoldGrace         time.Duration // for requests when a hold is drained, before they are taken back or ended (250 ms)
 	IdleGrace         time.Duration // the same when a release is drained (10 s)
 	DrainTimeout      time.Duration // for requests in flight at shutdown (30 s)
@@ -66,6 +67,7 @@ func (c Config) withDefaults() Config {
 	c.MaxPerAddress = orDefault(c.MaxPerAddress, max(1, c.MaxConnections/2))
 	c.Silence = orDefault(c.Silence, silence)
 	c.MaxHeld = orDefault(c.MaxHeld, 20_000)
+	c.MaxWaiting = orDefault(c.MaxWaiting, 5_000)
 	c.MaxKept = orDefault(c.MaxKept, 256<<20)
 	c.MaxHeader = orDefault(c.MaxHeader, 64<<10)
 	c.ReadHeaderTimeout = orDefault(c.ReadHeaderTimeout, 10*time.Second)
@@ -77,7 +79,7 @@ func (c Config) withDefaults() Config {
 	c.DialTimeout = orDefault(c.DialTimeout, 3*time.Second)
 	c.ResponseTimeout = orDefault(c.ResponseTimeout, time.Minute)
 	c.ShieldTimeout = orDefault(c.ShieldTimeout, 5*time.Second)
-	c.EndpointWait = orDefault(c.EndpointWait, 2*time.Second)
+	c.EndpointWait = orDefault(c.EndpointWait, 10*time.Second)
 	c.HoldGrace = orDefault(c.HoldGrace, 250*time.Millisecond)
 	c.IdleGrace = orDefault(c.IdleGrace, 10*time.Second)
 	c.DrainTimeout = orDefault(c.DrainTimeout, 30*time.Second)
@@ -172,7 +174,7 @@ func (s *Server) open() error {
 	if s.cfg.Sockets != nil {
 		s.cfg.Sockets.Close() // what is served is open; when that ends, so does it
 	}
-	s.control = newControl(table, s.cfg, s.cfg.Forward.Forget)
+	s.control = newControl(table, s.cfg)
 	if s.heir != nil {
 		s.control.predecessor = make(chan struct{})
 		s.control.inherit(s.heir.Traffic)

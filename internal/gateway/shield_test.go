@@ -142,8 +142,8 @@ func TestReplayOnAnotherEndpoint(t *testing.T) {
 		}
 	})
 	t.Run("nobody there", func(t *testing.T) {
-		r := serving(t, one(deadEndpoint(t)))
-		r.do("GET", "/", "").want(t, 502, "*")
+		r := serving(t, one(deadEndpoint(t)), func(c *Config) { c.EndpointWait = time.Nanosecond })
+		r.do("GET", "/", "").want(t, 503, "*")
 	})
 	t.Run("in time", func(t *testing.T) {
 		r := serving(t, one(rawBackend(t, func(c net.Conn) { io.Copy(io.Discard, c) })), func(c *Config) { c.ResponseTimeout = 20 * time.Millisecond })
