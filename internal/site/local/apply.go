@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"godwit/internal/gateway"
 	"godwit/internal/landscape"
 	"godwit/internal/site"
@@ -54,10 +56,12 @@ func (s *Site) run(ctx context.Context, r *record) error {
 	if err := s.client(r.Name).ApplyRules(ctx, r.rules()); err != nil {
 		return fmt.Errorf("environment %s: %w", r.Name, err)
 	}
-	if err := s.ensureDatabases(ctx, r); err != nil {
-		return err
-	}
-	if err := s.putInstances(ctx, r); err != nil {
+	// Side by side: a database that recovers keeps no instance from starting, and
+	// nobody is let in to either before both are ready.
+	group, each := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.ensureDatabases(each, r) })
+	group.Go(func() error { return s.putInstances(each, r) })
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	return s.restartRelays(ctx, r)

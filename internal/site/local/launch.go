@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -155,7 +156,19 @@ func (s *Site) instance(r *record, release *fleet.Release, img image.Image, id s
 			Hosts: r.hosts(), Address: r.real(address), HostID: warden.InstanceID(r.number(address)), OOMScore: 500},
 		Health: warden.Health{Port: uint16(release.Port), Path: release.Health.Path,
 			Interval: release.Health.Interval, Timeout: release.Health.Timeout},
+		After: r.databasesOf(release.Service),
 	}, nil
+}
+
+// databasesOf a service are the addresses of those that it needs.
+func (r *record) databasesOf(service string) []netip.Addr {
+	var all []netip.Addr
+	for _, need := range r.Services[service].Needs {
+		if d := r.Databases[need.Name]; need.Kind == "database" && d != nil {
+			all = append(all, r.real(d.Address))
+		}
+	}
+	return all
 }
 
 // Ends of an instance, before it was ever ready, after which it is given up.

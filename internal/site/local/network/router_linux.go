@@ -49,8 +49,8 @@ func prepareRouter(address netip.Addr) error {
 }
 
 // AddPort connects the network namespace of process pid, under address, with
-// the router at router. The other half is ConfigureInstance.
-func AddPort(pid int, address, router netip.Addr) error {
+// the router. ConfigureInstance is the other half; then OpenPort.
+func AddPort(pid int, address netip.Addr) error {
 	name := PortName(address)
 	port := &netlink.Veth{
 		LinkAttrs:        netlink.LinkAttrs{Name: name, HardwareAddr: routerMAC},
@@ -68,8 +68,16 @@ func AddPort(pid int, address, router netip.Addr) error {
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("port for %s up: %w", address, err)
 	}
-	if err := setNeighbour(link, address, instanceMAC(address)); err != nil {
-		return err
+	return setNeighbour(link, address, instanceMAC(address))
+}
+
+// OpenPort leads the way to an address whose instance has configured its end. A
+// connection that is tried before is refused at once; over a way that leads to
+// nobody yet its first packet would be lost, and the next one comes a second later.
+func OpenPort(address, router netip.Addr) error {
+	link, err := netlink.LinkByName(PortName(address))
+	if err != nil {
+		return fmt.Errorf("port for %s: %w", address, err)
 	}
 	route := &netlink.Route{LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK,
 		Dst: host(address), Src: router.AsSlice()}

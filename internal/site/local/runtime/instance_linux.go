@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,12 @@ import (
 const Namespaces = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID |
 	syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
 
+// Port is the link of an instance.
+type Port interface {
+	Connect(pid int) error // the waiting shim's network, so that it can configure its end
+	Open() error           // others find the way to it
+}
+
 // Instance is a program that was started.
 type Instance struct {
 	Pid  int
@@ -32,9 +39,8 @@ type Instance struct {
 
 // Start starts an instance and returns when its program runs. shim is the file of
 // this program that it begins as: where an instance reaches it, as /proc/self/exe,
-// it must not be able to change it, so its mount is read-only. attach is called in
-// between, with the pid of the waiting shim, to connect its network.
-func Start(ctx context.Context, shim string, spec Spec, attach func(pid int) error) (*Instance, error) {
+// it must not be able to change it, so its mount is read-only.
+func Start(ctx context.Context, shim string, spec Spec, port Port) (*Instance, error) {
 	spec.fill()
 	if len(spec.Command) == 0 {
 		return nil, fmt.Errorf("%w: %s has no command: give its image an entrypoint", ErrStart, spec.ID)
@@ -47,7 +53,7 @@ func Start(ctx context.Context, shim string, spec Spec, attach func(pid int) err
 	if spec.Plain {
 		err = i.startPlain()
 	} else {
-		err = i.startContained(ctx, shim, attach)
+		err = i.startContained(ctx, shim, port)
 	}
 	if err != nil {
 		log.Close()
@@ -80,7 +86,7 @@ func executable(path string) bool {
 }
 
 // startContained clones the shim into new namespaces and feeds it.
-func (i *Instance) startContained(ctx context.Context, shim string, attach func(pid int) error) error {
+func (i *Instance) startContained(ctx context.Context, shim string, port Port) error {
 	trees, err := openTrees(i.spec)
 	defer closeAll(trees)
 	if err != nil {
@@ -108,7 +114,7 @@ func (i *Instance) startContained(ctx context.Context, shim string, attach func(
 	if err != nil {
 		return fmt.Errorf("clone into namespaces: %w", err)
 	}
-	if err := i.feed(ctx, attach, specW, failR); err != nil {
+	if err := i.feed(ctx, port, specW, failR); err != nil {
 		i.Kill()
 		return err
 	}
@@ -116,18 +122,27 @@ func (i *Instance) startContained(ctx context.Context, shim string, attach func(
 }
 
 // feed gives the waiting shim its network and its spec, and waits until it has
-// become the program.
-func (i *Instance) feed(ctx context.Context, attach func(pid int) error, specW, failR *os.File) error {
+// become the program. It does not before the spec's pipe is closed: its way is
+// open in both directions by then.
+func (i *Instance) feed(ctx context.Context, port Port, specW, failR *os.File) error {
 	stop := context.AfterFunc(ctx, func() { i.cmd.Process.Kill() })
 	defer stop()
-	if err := attach(i.Pid); err != nil {
+	if err := port.Connect(i.Pid); err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
 	if err := json.NewEncoder(specW).Encode(i.spec); err != nil {
 		return fmt.Errorf("hand over the spec: %w", err)
 	}
+	configured := make([]byte, len(shimConfigured))
+	if _, err := io.ReadFull(failR, configured); err == nil && string(configured) == shimConfigured {
+		if err := port.Open(); err != nil {
+			return fmt.Errorf("network: %w", err)
+		}
+		configured = nil
+	}
 	specW.Close()
 	failure, err := io.ReadAll(io.LimitReader(failR, 4096))
+	failure = append(bytes.TrimRight(configured, "\x00"), failure...)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,9 @@ import (
 
 // ShimName is the argument under which this program is the shim.
 const ShimName = "instance-shim"
+
+// shimConfigured is what the shim says once its network is there.
+const shimConfigured = "+"
 
 // shimDone is what the shim says just before it becomes the program. A failed
 // exec after it is appended to it, so that nothing but a success equals it.
@@ -46,11 +50,15 @@ func Shim() int {
 
 func become(fail *os.File) error {
 	var s Spec
-	if err := json.NewDecoder(os.NewFile(specFD, "spec")).Decode(&s); err != nil {
+	spec := os.NewFile(specFD, "spec")
+	if err := json.NewDecoder(spec).Decode(&s); err != nil {
 		return fmt.Errorf("read the spec: %w", err)
 	}
 	if err := network.ConfigureInstance(s.Address, s.Router); err != nil {
 		return fmt.Errorf("network: %w", err)
+	}
+	if _, err := fail.WriteString(shimConfigured); err != nil {
+		return err
 	}
 	if err := unix.Sethostname([]byte(s.Hostname)); err != nil {
 		return fmt.Errorf("hostname: %w", err)
@@ -70,6 +78,9 @@ func become(fail *os.File) error {
 	}
 	if err := limitResources(s); err != nil {
 		return err
+	}
+	if _, err := io.Copy(io.Discard, spec); err != nil { // until the way to here is open
+		return fmt.Errorf("wait for the network: %w", err)
 	}
 	if err := unix.CloseRange(specFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close files: %w", err)

@@ -36,6 +36,7 @@ type balanced struct {
 func newBalancer() *balancer { return &balancer{shared: map[netip.AddrPort]*balanced{}} }
 
 func (b *balancer) Connect(int, netip.Addr) error { return nil }
+func (b *balancer) Open(netip.Addr) error         { return nil }
 func (b *balancer) Disconnect(netip.Addr) error   { return nil }
 func (b *balancer) Close() error                  { return b.Apply(network.Rules{}) }
 func (b *balancer) Apply(rules network.Rules) error {

@@ -33,7 +33,29 @@ func (p doorPolicy) Dial(ctx context.Context, netw, address string) (net.Conn, e
 	if p.admin && !rules.RouterMayDial(to) || !p.admin && !rules.GatewayMayDial(to) {
 		return nil, fmt.Errorf("dial %s: not open in environment %s", to, p.w.Environment)
 	}
+	if why := p.w.admits(to.Addr()); !p.admin && why != "" {
+		return nil, fmt.Errorf("dial %s: %s", to, why)
+	}
 	return new(net.Dialer).DialContext(ctx, netw, to.String())
+}
+
+// admits says whether an instance may be sent requests; "" or why not. What has just
+// been started would answer that it cannot yet, and a gateway rather waits.
+func (w *warden) admits(a netip.Addr) (why string) {
+	byAddress := map[netip.Addr]*keeper{}
+	for _, k := range w.all() {
+		byAddress[k.Spec.Address] = k
+	}
+	k := byAddress[a]
+	if k == nil {
+		return ""
+	}
+	for _, needed := range k.After {
+		if n := byAddress[needed]; n != nil && !n.everServed() {
+			return fmt.Sprintf("%s needs %s, which is not ready yet", k.Spec.ID, n.Spec.ID)
+		}
+	}
+	return k.admits()
 }
 
 // Listen listens at an address of the router to which the rules let somebody connect.

@@ -11,6 +11,8 @@ import (
 // links connect the instances of an environment.
 type links interface {
 	Connect(pid int, address netip.Addr) error
+	// Open leads the way to what was connected, once it can be reached.
+	Open(address netip.Addr) error
 	Disconnect(address netip.Addr) error
 	Apply(network.Rules) error
 	Close() error
@@ -34,8 +36,10 @@ func (r *routed) Connect(pid int, a netip.Addr) error {
 	r.mu.Lock()
 	r.pids[a] = pid
 	r.mu.Unlock()
-	return network.AddPort(pid, a, r.address)
+	return network.AddPort(pid, a)
 }
+
+func (r *routed) Open(a netip.Addr) error { return network.OpenPort(a, r.address) }
 
 func (r *routed) Disconnect(a netip.Addr) error {
 	r.mu.Lock()

@@ -5,6 +5,7 @@ package warden
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -28,11 +29,12 @@ type keeper struct {
 	mu     sync.Mutex
 	status Status
 	served bool // it has been ready
+	fresh  bool // it has not been ready since it was last started
 	run    *runtime.Instance
 }
 
 func newKeeper(i Instance, w *warden) *keeper {
-	return &keeper{Instance: i, w: w, done: make(chan struct{}),
+	return &keeper{Instance: i, w: w, done: make(chan struct{}), fresh: true,
 		status: Status{ID: i.Spec.ID, Address: i.Spec.Address, Meta: i.Meta, Reason: "waits for its turn to start"}}
 }
 
@@ -72,7 +74,7 @@ func (k *keeper) runOnce(ctx context.Context) {
 		return
 	}
 	k.mu.Lock()
-	k.run = run
+	k.run, k.fresh = run, true
 	k.mu.Unlock()
 	k.set(func(s *Status) {
 		s.Running, s.StartedAt, s.Reason = true, time.Now(), "not yet answering its health check"
@@ -128,8 +130,17 @@ func (k *keeper) start(ctx context.Context) (*runtime.Instance, error) {
 	if err := k.w.links.Disconnect(k.Spec.Address); err != nil {
 		return nil, err
 	}
-	return runtime.Start(ctx, k.w.Program, k.Spec, func(pid int) error { return k.w.links.Connect(pid, k.Spec.Address) })
+	return runtime.Start(ctx, k.w.Program, k.Spec, port{k.w.links, k.Spec.Address})
 }
+
+// port is the link of one instance.
+type port struct {
+	links   links
+	address netip.Addr
+}
+
+func (p port) Connect(pid int) error { return p.links.Connect(pid, p.address) }
+func (p port) Open() error           { return p.links.Open(p.address) }
 
 func (k *keeper) ended(reason string) {
 	k.mu.Lock()
@@ -146,6 +157,7 @@ func (k *keeper) set(change func(*Status)) {
 	before := k.status
 	change(&k.status)
 	k.served = k.served || k.status.Ready
+	k.fresh = k.fresh && !k.status.Ready
 	differs := before.Ready != k.status.Ready || before.Running != k.status.Running
 	k.mu.Unlock()
 	if differs {
@@ -157,6 +169,22 @@ func (k *keeper) Status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.status
+}
+
+// admits says whether somebody who has to be served may be let in; "" or why not.
+func (k *keeper) admits() (why string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.fresh {
+		return fmt.Sprintf("%s is not ready yet: %s", k.Spec.ID, k.status.Reason)
+	}
+	return ""
+}
+
+func (k *keeper) everServed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.served
 }
 
 // pid of the running program; an error when it does not run.

@@ -126,10 +126,13 @@ func (c Config) validate() error {
 // Instance is what a warden keeps running: it is started, checked, and started
 // again when it ends.
 type Instance struct {
-	Spec   runtime.Spec    `json:"spec"`
-	Health Health          `json:"health"`
-	Last   bool            `json:"last,omitempty"` // ended after all others when the warden ends
-	Meta   json.RawMessage `json:"meta,omitempty"` // the caller's own
+	Spec   runtime.Spec `json:"spec"`
+	Health Health       `json:"health"`
+	Last   bool         `json:"last,omitempty"` // ended after all others when the warden ends
+	// After are addresses of those that it is of no use without: the gateway is let in
+	// when they, too, have been ready once.
+	After []netip.Addr    `json:"after,omitempty"`
+	Meta  json.RawMessage `json:"meta,omitempty"` // the caller's own
 }
 
 // Health says when an instance is ready.
