@@ -125,7 +125,8 @@ func (c *campaign) judge(round *Round) {
 	r.Excused, r.Harmed = r.Excused+int64(round.Excused), r.Harmed+int64(round.Harmed)
 	lost := slices.ContainsFunc(detached, func(words string) bool { return strings.Contains(round.Message, words) })
 	if lost {
-		r.Detached++ // counted, and no violation yet: commands do not follow their operation to the next engine
+		r.Detached++
+		round.Problems = append(round.Problems, "the command did not learn how its operation ended: "+round.Message)
 	}
 	if round.Exit == -1 {
 		round.Problems = append(round.Problems, "the command "+round.Message)
