@@ -38,7 +38,7 @@ var territories = []territory{
 	{"internal/confine", nil, "a wall knows nothing of whom it keeps in"},
 	{"internal/watch", []string{"internal/confine", "internal/lockfile", "internal/sockets"}, "who watches the processes must not be able to fail of what they do"},
 	{"internal/door", []string{"internal/sockets"}, "the door is the one way into an environment: small enough to be read whole"},
-	{"internal/relay", []string{"internal/door"}, "the relay is an opening in the isolation: it copies bytes and knows nothing else"},
+	{"internal/relay", []string{"internal/confine", "internal/door"}, "the relay is an opening in the isolation: it copies bytes and knows nothing else"},
 	{"internal/store", with(pure, "internal/lockfile"), "the store keeps what others mean"},
 	{"internal/journal", []string{"internal/store"}, "what must survive every crash depends on what it writes into, and nothing else"},
 	{"internal/site", pure, "the contract and the sites know nothing of who drives them"},

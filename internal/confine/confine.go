@@ -1,8 +1,8 @@
 // Package confine takes from a process what it does not need: system calls, files,
-// capabilities. It works on the calling thread, which then executes a program.
+// ports, capabilities. It works on the calling thread, which then executes a program.
 //
-// It imports nothing of godwit; the instances of the local site and the gateway
-// are confined by it.
+// It imports nothing of godwit; the instances of the local site and all processes
+// of godwit that run on are confined by it.
 package confine
 
 import (
@@ -11,17 +11,29 @@ import (
 	"os"
 )
 
-// ErrNotExecutable: the ids of the gateway may not execute this program.
-var ErrNotExecutable = errors.New("the gateway's own ids may not execute this program: chmod a+rx it")
+// ErrNotExecutable: ids that root does not have may not execute this program.
+var ErrNotExecutable = errors.New("the ids that gateway and relays have of their own may not execute this program: chmod a+rx it")
+
+// Each kind of process has a range of ids that nobody else has, above those of all
+// environments.
+const (
+	gatewayIDs = 0x7e800000
+	relayIDs   = gatewayIDs + idRange
+	idRange    = 65536
+)
 
 // GatewayID is the uid and the gid of the gateway of a state directory, when root
-// runs it: one that nobody else has, above those of all environments.
-func GatewayID(dir string) int {
+// runs it.
+func GatewayID(dir string) int { return idOf(gatewayIDs, dir) }
+
+// RelayID is the same of the relays of an environment, which has this directory.
+func RelayID(dir string) int { return idOf(relayIDs, dir) }
+
+func idOf(first int, dir string) int {
 	if os.Geteuid() != 0 {
 		return os.Getuid()
 	}
-	const first, places = 0x7e800000, 65536
 	h := fnv.New32a()
 	h.Write([]byte(dir))
-	return first + int(h.Sum32()%places)
+	return first + int(h.Sum32()%idRange)
 }

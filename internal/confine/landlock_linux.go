@@ -31,8 +31,20 @@ var landlockSince = map[uint64]int{
 	unix.LANDLOCK_ACCESS_FS_REFER: 2, unix.LANDLOCK_ACCESS_FS_TRUNCATE: 3, unix.LANDLOCK_ACCESS_FS_IOCTL_DEV: 5,
 }
 
-// landlockScoped is the version from which signals and abstract sockets stay inside.
-const landlockScoped = 6
+const (
+	// landlockScoped is the version from which signals and abstract sockets stay inside.
+	landlockScoped = 6
+	// landlockPorts is the version from which ports are told apart.
+	landlockPorts = 4
+	// landlockRulePort says that a rule is about a port.
+	landlockRulePort = 2
+)
+
+// portRule is the kernel's struct landlock_net_port_attr.
+type portRule struct {
+	allowed uint64
+	port    uint64
+}
 
 // Rule allows rights at a place and below it; a place that is not there needs none.
 type Rule struct {
@@ -43,7 +55,11 @@ type Rule struct {
 // Files lets the calling thread, and all that comes of it, do with files only what
 // the rules allow, and sets no_new_privs. A kernel without Landlock has only the
 // rest of the walls, an older one those rights that it knows.
-func Files(rules []Rule) error {
+func Files(rules []Rule) error { return restrict(rules, nil) }
+
+// restrict is Files that, where there are ports, denies to connect to others over
+// TCP, and to open any.
+func restrict(rules []Rule, ports *[]uint16) error {
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno == unix.ENOSYS || errno == unix.EOPNOTSUPP {
 		return nil
@@ -52,7 +68,10 @@ func Files(rules []Rule) error {
 		return fmt.Errorf("landlock: %w", errno)
 	}
 	known := landlockKnown(int(version))
-	ruleset, err := landlockRuleset(int(version), known)
+	if version < landlockPorts {
+		ports = nil
+	}
+	ruleset, err := landlockRuleset(int(version), known, ports != nil)
 	if err != nil {
 		return fmt.Errorf("landlock: %w", err)
 	}
@@ -62,8 +81,15 @@ func Files(rules []Rule) error {
 			return fmt.Errorf("landlock: %s: %w", r.Path, err)
 		}
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no_new_privs: %w", err)
+	if ports != nil {
+		for _, port := range *ports {
+			if err := landlockConnect(ruleset, port); err != nil {
+				return fmt.Errorf("landlock: port %d: %w", port, err)
+			}
+		}
+	}
+	if err := noNewPrivileges(); err != nil {
+		return err
 	}
 	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0, 0); errno != 0 {
 		return fmt.Errorf("landlock: %w", errno)
@@ -82,9 +108,13 @@ func landlockKnown(version int) uint64 {
 	return known
 }
 
-func landlockRuleset(version int, known uint64) (uintptr, error) {
+func landlockRuleset(version int, known uint64, ports bool) (uintptr, error) {
 	attr := unix.LandlockRulesetAttr{Handled_access_fs: known}
 	size := unsafe.Sizeof(attr.Handled_access_fs) // all of it in the oldest version
+	if ports {
+		attr.Handled_access_net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
+		size = unsafe.Offsetof(attr.Handled_access_net) + unsafe.Sizeof(attr.Handled_access_net)
+	}
 	if version >= landlockScoped {
 		attr.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
 		size = unsafe.Offsetof(attr.Scoped) + unsafe.Sizeof(attr.Scoped)
@@ -116,6 +146,23 @@ func landlockAllow(ruleset uintptr, path string, rights uint64) error {
 	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, ruleset, unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
 	if errno != 0 {
 		return errno
+	}
+	return nil
+}
+
+func landlockConnect(ruleset uintptr, port uint16) error {
+	rule := portRule{allowed: unix.LANDLOCK_ACCESS_NET_CONNECT_TCP, port: uint64(port)}
+	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, ruleset, landlockRulePort, uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// noNewPrivileges: nothing that this thread executes gets more than it has.
+func noNewPrivileges() error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no_new_privs: %w", err)
 	}
 	return nil
 }

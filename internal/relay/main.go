@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -21,10 +23,14 @@ type Ready struct {
 const maxConfig = 64 << 10
 
 // Main is the relay process: godwit relay, with a Config as JSON on standard
-// input. It returns the exit status: 0 ended by a signal, 1 failed, 2 wrong usage.
+// input. It opens its socket on the host, then gives up everything that it does not
+// need to relay. It returns the exit status: 0 ended by a signal, 1 failed, 2 wrong
+// usage.
 func Main(args []string) int {
-	if len(args) > 0 {
-		fmt.Fprintln(os.Stderr, "godwit relay: takes no arguments; its configuration comes as JSON on standard input")
+	flags := flag.NewFlagSet("godwit relay", flag.ContinueOnError)
+	fd := flags.Int("listener", -1, "`descriptor` of the socket on the host, once this process is confined")
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "godwit relay: its configuration comes as JSON on standard input")
 		return 2
 	}
 	cfg, err := readConfig(os.Stdin)
@@ -32,13 +38,31 @@ func Main(args []string) int {
 		fmt.Fprintln(os.Stderr, "godwit relay:", err)
 		return 2
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer cancel()
-	if err := serveProcess(ctx, cfg, os.Stdout, slog.New(slog.NewJSONHandler(os.Stderr, nil))); err != nil {
+	if err := run(cfg, *fd); err != nil {
 		fmt.Fprintln(os.Stderr, "godwit relay:", err)
 		return 1
 	}
 	return 0
+}
+
+// run relays, confined: fd is the socket on the host, or negative before that.
+func run(cfg Config, fd int) error {
+	var host net.Listener
+	err := errors.ErrUnsupported
+	if fd < 0 {
+		err = confineSelf(cfg)
+	} else {
+		host, err = inherited(fd)
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		host, err = listenHost(cfg.ListenHost)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	return serveProcess(ctx, cfg, host, os.Stdout, slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 }
 
 func readConfig(in io.Reader) (Config, error) {
@@ -61,11 +85,8 @@ func readConfig(in io.Reader) (Config, error) {
 	return cfg, cfg.validate()
 }
 
-func serveProcess(ctx context.Context, cfg Config, stdout io.Writer, log *slog.Logger) error {
-	r, err := New(cfg, log)
-	if err != nil {
-		return err
-	}
+func serveProcess(ctx context.Context, cfg Config, host net.Listener, stdout io.Writer, log *slog.Logger) error {
+	r := onto(host, cfg, log)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := make(chan error, 1)
@@ -80,7 +101,7 @@ func serveProcess(ctx context.Context, cfg Config, stdout io.Writer, log *slog.L
 		case <-ctx.Done():
 		}
 	}()
-	err = r.Run(ctx)
+	err := r.Run(ctx)
 	cancel()
 	return errors.Join(err, <-failed)
 }

@@ -35,6 +35,7 @@ type Config struct {
 	Source       string `json:"source"`              // host:port of the source's Postgres, dialled from the host
 	ListenHost   string `json:"listen_host"`         // address on the host at which the source finds the environment
 	Target       string `json:"target"`              // address inside of the environment's Postgres
+	ID           int    `json:"id,omitempty"`        // its own uid and gid, when root starts it
 	MaxConns     int    `json:"max_conns,omitempty"` // each way; default 64
 }
 
@@ -48,6 +49,9 @@ func (c Config) validate() error {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return fmt.Errorf("%s %q is not host:port", name, address)
 		}
+	}
+	if c.ID < 0 {
+		return fmt.Errorf("id %d is negative", c.ID)
 	}
 	if c.MaxConns < 0 || c.MaxConns > 10_000 {
 		return fmt.Errorf("max_conns %d is not between 1 and 10000", c.MaxConns)
@@ -91,17 +95,22 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	if cfg.MaxConns == 0 {
-		cfg.MaxConns = 64
-	}
 	host, err := listenHost(cfg.ListenHost)
 	if err != nil {
 		return nil, fmt.Errorf("relay: listen on the host: %w", err)
 	}
+	return onto(host, cfg, log), nil
+}
+
+// onto is New with a listener that is open, and a configuration that is valid.
+func onto(host net.Listener, cfg Config, log *slog.Logger) *Relay {
+	if cfg.MaxConns == 0 {
+		cfg.MaxConns = 64
+	}
 	r := &Relay{cfg: cfg, log: log, host: host, ready: make(chan struct{}), peers: peers{source: cfg.Source}}
 	r.inward = direction{slots: make(chan struct{}, cfg.MaxConns), admit: r.peers.admit, dial: r.dialTarget}
 	r.outward = direction{slots: make(chan struct{}, cfg.MaxConns), dial: r.dialSource}
-	return r, nil
+	return r
 }
 
 // portPatience is how long the port of a relay that died is waited for: meanwhile

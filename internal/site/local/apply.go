@@ -143,7 +143,7 @@ func (s *Site) ensureWarden(ctx context.Context, r *record) error {
 	}
 	s.Logger.Info("starting warden", "environment", r.Name, "isolation", s.Abilities().Isolation)
 	err = warden.Start(ctx, warden.Config{Dir: s.wardenDir(r.Name), Environment: r.Name, Router: r.real(r.Router),
-		Trees: slices.Concat([]string{s.ImagesDir}, s.Postgres.Binds), Data: s.dataDir(r.Name), Plain: s.plain, GatewayID: s.GatewayID})
+		Trees: slices.Concat([]string{s.ImagesDir}, s.Postgres.Binds), Data: s.dataDir(r.Name), Plain: s.plain, GatewayID: s.GatewayID, RelayID: s.relayID(r.Name)})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"godwit/internal/confine"
 	"godwit/internal/landscape"
 	"godwit/internal/relay"
 	"godwit/internal/site"
@@ -95,7 +96,7 @@ func (s *Site) startRelay(ctx context.Context, r *record, database string) error
 		return err
 	}
 	defer log.Close()
-	process, in, out, err := spawnRelay(log)
+	process, in, out, err := s.spawnRelay(log)
 	if err != nil {
 		return err
 	}
@@ -105,7 +106,7 @@ func (s *Site) startRelay(ctx context.Context, r *record, database string) error
 	if err := s.save(r); err != nil {
 		return err
 	}
-	config := relay.Config{Door: warden.AdminSocket(s.wardenDir(r.Name)), ListenInside: r.realPort(r.Router, int(open.Port)).String(),
+	config := relay.Config{ID: s.relayID(r.Name), Door: s.relayDoor(r.Name), ListenInside: r.realPort(r.Router, int(open.Port)).String(),
 		Source: open.SourceAddress, ListenHost: open.HostListen,
 		Target: r.realPort(r.Databases[database].Address, landscape.DatabasePort).String()}
 	if err := json.NewEncoder(in).Encode(config); err != nil {
@@ -129,11 +130,30 @@ func (o *relayRecord) moved(to string) {
 	o.HostListen = to
 }
 
+// relayID is the uid that an environment's relays have of their own; 0 when they
+// are of this user.
+func (s *Site) relayID(environment string) int {
+	if os.Geteuid() != 0 {
+		return 0
+	}
+	return confine.RelayID(s.wardenDir(environment))
+}
+
+// relayDoor is where a relay finds its door from where it stands, the site's
+// directory: its ids may not be able to walk there from the root.
+func (s *Site) relayDoor(environment string) string {
+	door, err := filepath.Rel(s.StateDir, warden.RelaySocket(s.wardenDir(environment)))
+	if err != nil {
+		return warden.RelaySocket(s.wardenDir(environment)) // they are not below each other
+	}
+	return door
+}
+
 // spawnRelay starts the process, which waits for its configuration on in.
-func spawnRelay(log *os.File) (process *os.Process, in io.WriteCloser, out *os.File, err error) {
+func (s *Site) spawnRelay(log *os.File) (process *os.Process, in io.WriteCloser, out *os.File, err error) {
 	cmd := exec.Command("/proc/self/exe", relayName)
 	cmd.Args[0] = "godwit"
-	cmd.Env = []string{}
+	cmd.Env, cmd.Dir = []string{}, s.StateDir
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if in, err = cmd.StdinPipe(); err != nil {

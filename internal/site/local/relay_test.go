@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"godwit/internal/confine"
 	"godwit/internal/site"
 	"godwit/internal/site/local/postgres"
 )
@@ -160,5 +161,32 @@ func TestRelayWithoutSource(t *testing.T) {
 	b.ok(err)
 	if state.ToSource == nil || state.ToTarget != nil {
 		t.Errorf("%+v", state)
+	}
+}
+
+// TestRelayConfined: a relay has ids of its own, no capability and no way to get
+// one, a filter of system calls and no environment, and relays.
+func TestRelayConfined(t *testing.T) {
+	b := newBench(t)
+	b.apply(bistro(), "test")
+	_, err := b.OpenRelay(t.Context(), "test", "till", source(t))
+	b.ok(err)
+	b.await("relaying", b.relays)
+	proc := "/proc/" + strconv.Itoa(b.relayPid())
+	status, err := os.ReadFile(proc + "/status")
+	b.ok(err)
+	want := []string{"CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "CapInh:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"}
+	if os.Geteuid() == 0 {
+		id := strconv.Itoa(confine.RelayID(filepath.Join(b.config.StateDir, "w", "test")))
+		ids := strings.Join([]string{id, id, id, id}, "\t")
+		want = append(want, "Uid:\t"+ids, "Gid:\t"+ids, "Groups:\t ", "CapBnd:\t0000000000000000")
+	}
+	for _, line := range want {
+		if !strings.Contains(string(status), "\n"+line+"\n") {
+			t.Errorf("the relay has not %q:\n%s", line, status)
+		}
+	}
+	if environ, err := os.ReadFile(proc + "/environ"); err != nil || len(environ) > 0 {
+		t.Errorf("its environment: %q, %v", environ, err)
 	}
 }

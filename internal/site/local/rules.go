@@ -38,6 +38,7 @@ func (r *record) rules() network.Rules {
 		rules.Parties[databaseParty(name)] = network.Party{From: []netip.Addr{at.Addr()}, At: []netip.AddrPort{at}}
 		rules.Router = append(rules.Router, at)
 		if relay := r.Relays[name]; relay != nil {
+			rules.Relays = append(rules.Relays, at)
 			rules.Parties[relayParty(name)] = network.Party{At: []netip.AddrPort{r.realPort(r.Router, int(relay.Port))}}
 			rules.Edges = append(rules.Edges, network.Edge{From: databaseParty(name), To: relayParty(name)})
 		}

@@ -56,6 +56,7 @@ type Rules struct {
 	Virtuals []Virtual        `json:"virtuals"`
 	Router   []netip.AddrPort `json:"router"`  // what the router itself may connect to: health checks, administration
 	Gateway  []netip.AddrPort `json:"gateway"` // what the gateway may connect to, through the router
+	Relays   []netip.AddrPort `json:"relays"`  // what relays may connect to, through the router, while they are open
 }
 
 // Only returns the rules with the endpoints of virtual addresses that keep wants.
@@ -78,6 +79,9 @@ func (r Rules) GatewayMayDial(to netip.AddrPort) bool { return slices.Contains(r
 
 // RouterMayDial says whether the router itself may connect to an address.
 func (r Rules) RouterMayDial(to netip.AddrPort) bool { return slices.Contains(r.Router, to) }
+
+// RelayMayDial says whether a relay may connect to an address.
+func (r Rules) RelayMayDial(to netip.AddrPort) bool { return slices.Contains(r.Relays, to) }
 
 // MayListen says whether anybody may connect to an address of the router.
 func (r Rules) MayListen(at netip.AddrPort) bool {

@@ -10,11 +10,12 @@ import (
 )
 
 // doorPolicy opens sockets in the environment for whoever may open the door,
-// as far as the rules go. There are two: one for the gateway, one for the
-// engine and its relays.
+// as far as the rules go: one door is the gateway's, one the relays', one the
+// engine's.
 type doorPolicy struct {
-	w     *warden
-	admin bool
+	w       *warden
+	dials   func(network.Rules, netip.AddrPort) bool
+	listens bool
 }
 
 func (p doorPolicy) rules() network.Rules {
@@ -29,8 +30,7 @@ func (p doorPolicy) Dial(ctx context.Context, netw, address string) (net.Conn, e
 	if err != nil || netw != "tcp" {
 		return nil, fmt.Errorf("dial %s %s: only tcp to an IP address and port", netw, address)
 	}
-	rules := p.rules()
-	if p.admin && !rules.RouterMayDial(to) || !p.admin && !rules.GatewayMayDial(to) {
+	if !p.dials(p.rules(), to) {
 		return nil, fmt.Errorf("dial %s: not open in environment %s", to, p.w.Environment)
 	}
 	if why := p.w.admits(to.Addr()); !p.admin && why != "" {
@@ -64,7 +64,7 @@ func (p doorPolicy) Listen(ctx context.Context, address string) (net.Listener, e
 	if err != nil {
 		return nil, fmt.Errorf("listen %s: only at an IP address and port", address)
 	}
-	if !p.admin || at.Addr() != p.w.Router || !p.rules().MayListen(at) {
+	if !p.listens || at.Addr() != p.w.Router || !p.rules().MayListen(at) {
 		return nil, fmt.Errorf("listen %s: no opening declared in environment %s", at, p.w.Environment)
 	}
 	return new(net.ListenConfig).Listen(ctx, "tcp", at.String())

@@ -72,22 +72,19 @@ func live(ctx context.Context, ready *os.File) error {
 		return err
 	}
 	defer control.Close()
-	gate, err := listenUnix(DoorSocket(s.Dir))
+	doors, err := w.openDoors()
 	if err != nil {
 		return err
 	}
-	defer gate.Close()
-	admin, err := listenUnix(AdminSocket(s.Dir))
-	if err != nil {
-		return err
+	for ln := range doors {
+		defer ln.Close()
 	}
-	defer admin.Close()
 	if _, err := ready.WriteString(readyWord); err != nil {
 		return err
 	}
 	ready.Close()
 	w.log.Info("warden is ready", "router", s.Router, "isolated", !s.Plain)
-	return w.serve(ctx, control, gate, admin)
+	return w.serve(ctx, control, doors)
 }
 
 // settle makes the world that the warden lives in.
@@ -110,6 +107,26 @@ func (w *warden) settle(s settings) error {
 	links, err := newRouted(s.Router)
 	w.links = links
 	return err
+}
+
+// openDoors opens the three doors, each with who may do what through it.
+func (w *warden) openDoors() (map[*net.UnixListener]doorPolicy, error) {
+	doors := map[*net.UnixListener]doorPolicy{}
+	for path, policy := range map[string]doorPolicy{
+		DoorSocket(w.Dir):  {w, network.Rules.GatewayMayDial, false},
+		RelaySocket(w.Dir): {w, network.Rules.RelayMayDial, true},
+		AdminSocket(w.Dir): {w, network.Rules.RouterMayDial, false},
+	} {
+		ln, err := listenUnix(path)
+		if err != nil {
+			for opened := range doors {
+				opened.Close()
+			}
+			return nil, err
+		}
+		doors[ln] = policy
+	}
+	return doors, nil
 }
 
 func listenUnix(path string) (*net.UnixListener, error) {
@@ -149,7 +166,7 @@ type warden struct {
 
 // serve answers until ctx ends, then ends everything in order: first nobody may
 // ask for more, then the instances, then the sockets.
-func (w *warden) serve(ctx context.Context, control, gate, admin *net.UnixListener) error {
+func (w *warden) serve(ctx context.Context, control *net.UnixListener, gates map[*net.UnixListener]doorPolicy) error {
 	// Connections that ask nothing end: they may be many.
 	server := &http.Server{Handler: w.handler(ctx), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second}
 	var serving sync.WaitGroup
@@ -160,7 +177,7 @@ func (w *warden) serve(ctx context.Context, control, gate, admin *net.UnixListen
 		}
 	})
 	doors, closeDoors := context.WithCancel(context.WithoutCancel(ctx))
-	for ln, policy := range map[*net.UnixListener]doorPolicy{gate: {w, false}, admin: {w, true}} {
+	for ln, policy := range gates {
 		serving.Go(func() {
 			if err := door.Serve(doors, ln, policy); err != nil {
 				w.log.Error("door", "error", err)

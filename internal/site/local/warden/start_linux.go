@@ -102,18 +102,23 @@ func Start(ctx context.Context, c Config) error {
 	if err := awaitReady(ctx, c, cmd.Process, readyR); err != nil {
 		return err
 	}
-	return openDoor(c, dir)
+	return openDoors(c, dir)
 }
 
-// openDoor lets the gateway, which has ids of its own, through its door; the
-// others stay closed to it.
-func openDoor(c Config, dir *os.Root) error {
-	if os.Geteuid() != 0 || c.GatewayID == 0 {
+// openDoors lets the gateway and the relays, which have ids of their own, each
+// through its door; the others stay closed to it.
+func openDoors(c Config, dir *os.Root) error {
+	if os.Geteuid() != 0 {
 		return nil
 	}
-	door := filepath.Base(DoorSocket(c.Dir))
-	if err := errors.Join(dir.Chmod(".", 0o711), dir.Lchown(door, -1, c.GatewayID), dir.Chmod(door, 0o660)); err != nil {
-		return fmt.Errorf("open the door of %s to the gateway: %w", c.Environment, err)
+	for socket, id := range map[string]int{DoorSocket(c.Dir): c.GatewayID, RelaySocket(c.Dir): c.RelayID} {
+		if id == 0 {
+			continue
+		}
+		door := filepath.Base(socket)
+		if err := errors.Join(dir.Chmod(".", 0o711), dir.Lchown(door, -1, id), dir.Chmod(door, 0o660)); err != nil {
+			return fmt.Errorf("open the door %s of %s: %w", door, c.Environment, err)
+		}
 	}
 	return nil
 }

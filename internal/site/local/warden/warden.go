@@ -69,18 +69,19 @@ type Config struct {
 	// Data is one more directory, shown writable; "" for none.
 	Data  string `json:"data,omitempty"`
 	Plain bool   `json:"plain,omitempty"` // without isolation
-	// GatewayID is the group that may use the gateway's door, when root starts the
-	// warden; 0 for none but root.
-	GatewayID int `json:"-"`
+	// GatewayID and RelayID are the groups that may use the gateway's door and the
+	// relays', when root starts the warden; 0 for none but root.
+	GatewayID, RelayID int `json:"-"`
 	// Program is the file that instances are started with, shown read-only; set
 	// by Start.
 	Program string `json:"program,omitempty"`
 }
 
-// Sockets of the warden with state directory dir: what Client talks to, the
-// gateway's door, and the door of the engine and its relays.
+// Sockets of the warden with state directory dir: what Client talks to, and the
+// doors of the gateway, the relays and the engine.
 func ControlSocket(dir string) string { return filepath.Join(dir, "control.sock") }
 func DoorSocket(dir string) string    { return filepath.Join(dir, "door.sock") }
+func RelaySocket(dir string) string   { return filepath.Join(dir, "relay.sock") }
 func AdminSocket(dir string) string   { return filepath.Join(dir, "admin.sock") }
 
 // LogFile is where an instance's output goes.
