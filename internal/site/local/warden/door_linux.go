@@ -16,6 +16,7 @@ type doorPolicy struct {
 	w       *warden
 	dials   func(network.Rules, netip.AddrPort) bool
 	listens bool
+	ready   bool // it leads only to what can take requests
 }
 
 func (p doorPolicy) rules() network.Rules {
@@ -33,7 +34,7 @@ func (p doorPolicy) Dial(ctx context.Context, netw, address string) (net.Conn, e
 	if !p.dials(p.rules(), to) {
 		return nil, fmt.Errorf("dial %s: not open in environment %s", to, p.w.Environment)
 	}
-	if why := p.w.admits(to.Addr()); !p.admin && why != "" {
+	if why := p.w.admits(to.Addr()); p.ready && why != "" {
 		return nil, fmt.Errorf("dial %s: %s", to, why)
 	}
 	return new(net.Dialer).DialContext(ctx, netw, to.String())

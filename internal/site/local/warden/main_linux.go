@@ -113,9 +113,9 @@ func (w *warden) settle(s settings) error {
 func (w *warden) openDoors() (map[*net.UnixListener]doorPolicy, error) {
 	doors := map[*net.UnixListener]doorPolicy{}
 	for path, policy := range map[string]doorPolicy{
-		DoorSocket(w.Dir):  {w, network.Rules.GatewayMayDial, false},
-		RelaySocket(w.Dir): {w, network.Rules.RelayMayDial, true},
-		AdminSocket(w.Dir): {w, network.Rules.RouterMayDial, false},
+		DoorSocket(w.Dir):  {w: w, dials: network.Rules.GatewayMayDial, ready: true},
+		RelaySocket(w.Dir): {w: w, dials: network.Rules.RelayMayDial, listens: true},
+		AdminSocket(w.Dir): {w: w, dials: network.Rules.RouterMayDial},
 	} {
 		ln, err := listenUnix(path)
 		if err != nil {
