@@ -68,11 +68,14 @@ type DeployRequest struct {
 	Image       string `json:"image,omitempty" doc:"absolute path of an OCI layout or archive"`
 }
 
-// RollbackRequest returns a service to an earlier release. To 0 means the one before.
+// RollbackRequest returns a service to an earlier release. To 0 means the one before
+// the current: for a request that is sent again with the same ID, the one that it
+// meant at first.
 type RollbackRequest struct {
 	Service     string `json:"service"`
 	Environment string `json:"environment,omitempty"`
 	To          int    `json:"to,omitempty"`
+	ID          string `json:"id,omitempty" doc:"names this request, so that it may be sent again"`
 }
 
 // AbandonRequest gives up what is unfinished of a service's rollouts. Environment ""

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/rand"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -70,11 +71,10 @@ Exit status: 0 done, 1 failed, 3 the release was refused.`,
 			if err != nil {
 				return err
 			}
-			roll := func() ([]api.Rollout, error) { return engine.Rollback(c.Context(), r, g.view.watch()) }
-			if r.To == 0 { // sent again it would go back once more
-				return g.rollouts(roll())
-			}
-			rollouts, err := reattached(c.Context(), g, engine, roll)
+			r.ID = rand.Text() // sent again it means the same, and does not go back once more
+			rollouts, err := reattached(c.Context(), g, engine, func() ([]api.Rollout, error) {
+				return engine.Rollback(c.Context(), r, g.view.watch())
+			})
 			return g.rollouts(rollouts, err)
 		},
 	}

@@ -41,18 +41,19 @@ func (e *Engine) Rollback(ctx context.Context, r api.RollbackRequest, sink api.S
 	return e.inEnvironments(ctx, "rollback of "+r.Service, r.Service, r.Environment, sink,
 		func(ctx context.Context, w *world, s landscape.Service, sink api.Sink) (rolloutIn, error) {
 			return func(environment string) (api.Rollout, error) {
-				return e.rollBackTo(ctx, w, environment, s, r.To, sink)
+				return e.rollBackTo(ctx, w, environment, s, r, sink)
 			}, nil
 		})
 }
 
-func (e *Engine) rollBackTo(ctx context.Context, w *world, environment string, s landscape.Service, to int, sink api.Sink) (api.Rollout, error) {
+func (e *Engine) rollBackTo(ctx context.Context, w *world, environment string, s landscape.Service, r api.RollbackRequest, sink api.Sink) (api.Rollout, error) {
 	live, err := e.live(ctx, w, environment, s.Name)
 	if err != nil {
 		return api.Rollout{}, err
 	}
+	to := r.To
 	if to == 0 {
-		if to, err = e.previous(ctx, environment, s.Name, live); err != nil {
+		if to, err = e.meant(ctx, r, environment, live); err != nil {
 			return api.Rollout{}, err
 		}
 	}
@@ -65,6 +66,37 @@ func (e *Engine) rollBackTo(ctx context.Context, w *world, environment string, s
 			to, environment, s.Name, s.Name)
 	}
 	return e.rolloutRelease(ctx, w, live, old, sink)
+}
+
+// documentRollback is the kind of the documents that remember, by service, what its
+// last rollback meant by "the release before".
+const documentRollback = "rollback"
+
+// meaning is what a request meant, by environment.
+type meaning struct {
+	Request string         `json:"request"`
+	To      map[string]int `json:"to"`
+}
+
+// meant is the release before the live one, as it was when the request first came:
+// what is sent again after a crash must not go back once more.
+func (e *Engine) meant(ctx context.Context, r api.RollbackRequest, environment string, live fleet.Release) (int, error) {
+	var m meaning
+	if _, err := e.store.Get(ctx, documentRollback, r.Service, &m); err != nil {
+		return 0, err
+	}
+	if r.ID == "" || m.Request != r.ID {
+		m = meaning{Request: r.ID, To: map[string]int{}}
+	}
+	if to := m.To[environment]; to > 0 {
+		return to, nil
+	}
+	to, err := e.previous(ctx, environment, r.Service, live)
+	if err != nil || r.ID == "" {
+		return to, err
+	}
+	m.To[environment] = to
+	return to, e.store.Put(ctx, documentRollback, r.Service, m)
 }
 
 // previous is the release that served before the live one: the newest other

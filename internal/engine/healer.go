@@ -269,6 +269,13 @@ func (h *healer) alive(ctx context.Context, hasty bool) (life context.Context, e
 	}
 }
 
+// now is the life that there is, or was last.
+func (h *healer) now() context.Context {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.life
+}
+
 // met is called by whoever has met an error in the environment: it says whether
 // that is because the environment has died, in the life that it was met in.
 func (h *healer) met(ctx, life context.Context) bool {

@@ -94,7 +94,9 @@ func (m *migration) check(ctx context.Context) (checks api.Checks, err error) {
 func (e *Engine) Sync(ctx context.Context, name string, sink api.Sink) (api.Migration, error) {
 	return e.leads(ctx, operation{name: "sync of migration " + name, migration: name, links: whole,
 		may: func(_ *world, m *migration) error { return m.state.maySync() },
-		do:  func(ctx context.Context, _ *world, m *migration, sink api.Sink) error { return m.sync(ctx, sink) }}, sink)
+		do: func(ctx context.Context, _ *world, m *migration, sink api.Sink) error {
+			return m.afresh(ctx, sink, func(ctx context.Context) error { return m.sync(ctx, sink) })
+		}}, sink)
 }
 
 func (m *migration) sync(ctx context.Context, sink api.Sink) error {
@@ -143,9 +145,11 @@ func describeProgress(p postgres.Progress) string {
 func (e *Engine) Verify(ctx context.Context, name string, sink api.Sink) (v api.Verification, err error) {
 	err = e.operate(ctx, operation{name: "verify of migration " + name, migration: name, links: whole,
 		may: func(_ *world, m *migration) error { return m.state.mayVerify() },
-		do: func(ctx context.Context, _ *world, m *migration, sink api.Sink) (err error) {
-			v, err = m.verify(ctx, sink)
-			return err
+		do: func(ctx context.Context, _ *world, m *migration, sink api.Sink) error {
+			return m.afresh(ctx, sink, func(ctx context.Context) (err error) {
+				v, err = m.verify(ctx, sink)
+				return err
+			})
 		}}, sink)
 	return v, err
 }

@@ -98,6 +98,39 @@ func killedInRollout(t *testing.T, image string, n int) bool {
 	return killed
 }
 
+// TestRollbackSentAgain: whenever its engine is killed, a rollback to "the release
+// before" that is sent again returns to the one that it meant.
+func TestRollbackSentAgain(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 16; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.edit("    min = 2", "    min = 1")
+			b.removeBlock(`environment "test"`)
+			b.up()
+			b.load()
+			second := b.image("v2")
+			b.deploy("production", second)
+			b.deploy("production", b.image("v3"))
+			r := api.RollbackRequest{Service: "till", Environment: "production", ID: "once"}
+			if !b.killAt(n, func() { _, _ = b.Rollback(t.Context(), r, b.events.sink()) }) {
+				t.Errorf("a rollback has fewer than %d events", n)
+			}
+			b.ok(b.restart())
+			_, err := b.Rollback(t.Context(), r, b.events.sink())
+			b.ok(err)
+			want, err := b.store.Release(t.Context(), "production", "till", 2)
+			b.ok(err)
+			for number := range b.fleet("production", "till").Weights {
+				if serves, err := b.store.Release(t.Context(), "production", "till", number); err != nil || serves.Image != want.Image {
+					t.Errorf("killed at event %d: release %d serves, which has not the image of release 2 (%v)", n, number, err)
+				}
+			}
+		})
+	}
+}
+
 // TestKilledInUp: the next up goes on where the first was killed.
 func TestKilledInUp(t *testing.T) {
 	t.Parallel()
