@@ -82,7 +82,7 @@ func (e *Engine) attempt(ctx context.Context, o operation, sink api.Sink) error 
 		if err := o.links(ctx, m); err != nil {
 			return err
 		}
-		defer m.links.close()
+		defer func() { m.links.close() }() // which may not be those that were opened first
 	}
 	return o.do(ctx, w, m, sink)
 }

@@ -54,6 +54,7 @@ func (m *migration) rejoinNow(ctx context.Context) error {
 		return err
 	}
 	defer e.giveBack(right)
+	defer m.links.close() // before the right is given back: whoever has it next wants the locks
 	if err := m.load(ctx); err != nil || !m.state.underWay() {
 		return err // it ended meanwhile
 	}

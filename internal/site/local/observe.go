@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"godwit/internal/fleet"
 	"godwit/internal/gateway"
@@ -15,8 +16,13 @@ import (
 	"godwit/internal/site/local/warden"
 )
 
+// gatewayAnswers bounds what an observation waits for the gateway: less than who asks
+// waits for the observation, so that the one which hangs is named.
+const gatewayAnswers = 1500 * time.Millisecond
+
 // Observe implements site.Site. It changes nothing; an environment whose warden
-// has died is reported with everything in it dead, and Apply brings it back.
+// has died is reported with everything in it dead, and Apply brings it back. With
+// the error that the gateway does not answer comes all but its traffic.
 func (s *Site) Observe(ctx context.Context, environment string) (site.Environment, error) {
 	r, err := s.load(environment)
 	if err != nil {
@@ -38,14 +44,25 @@ func (s *Site) Observe(ctx context.Context, environment string) (site.Environmen
 		e.Databases = append(e.Databases, o)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
-		f := r.fleet(name, statuses)
-		f.Traffic, err = s.Gateway.Traffic(ctx, pool(environment, name))
-		if err != nil && !errors.Is(err, gateway.ErrNotFound) {
-			return site.Environment{}, fmt.Errorf("traffic of %s in %s: %w", name, environment, err)
-		}
-		e.Fleets = append(e.Fleets, f)
+		e.Fleets = append(e.Fleets, r.fleet(name, statuses))
 	}
-	return e, nil
+	return e, s.addTraffic(ctx, e)
+}
+
+func (s *Site) addTraffic(ctx context.Context, e site.Environment) error {
+	limit, cancel := context.WithTimeout(ctx, gatewayAnswers)
+	defer cancel()
+	for i := range e.Fleets {
+		traffic, err := s.Gateway.Traffic(limit, pool(e.Name, e.Fleets[i].Service))
+		switch {
+		case limit.Err() != nil && ctx.Err() == nil:
+			return fmt.Errorf("traffic of environment %s: the gateway does not answer within %v; a watchdog replaces it if that goes on", e.Name, gatewayAnswers)
+		case err != nil && !errors.Is(err, gateway.ErrNotFound):
+			return fmt.Errorf("traffic of %s in %s: %w", e.Fleets[i].Service, e.Name, err)
+		}
+		e.Fleets[i].Traffic = traffic
+	}
+	return nil
 }
 
 // needs are the edges that services have: what they were declared with last.

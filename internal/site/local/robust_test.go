@@ -233,6 +233,29 @@ func (g *stubborn) DeletePool(ctx context.Context, name string) error {
 	return g.Gateway.DeletePool(ctx, name)
 }
 
+// hung is a gateway that does not answer what it has served.
+type hung struct{ local.Gateway }
+
+func (hung) Traffic(ctx context.Context, _ string) (map[int]fleet.Traffic, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestHungGatewayIsNamed: an observation ends by itself, says who does not answer, and
+// has everything else.
+func TestHungGatewayIsNamed(t *testing.T) {
+	b := newBench(t, func(c *local.Config) { c.Gateway = hung{c.Gateway} })
+	b.apply(bistro(), "test")
+	b.up(release("test", "till", 1, 1, shared.good))
+	e, err := b.Observe(t.Context(), "test")
+	if err == nil || !strings.Contains(err.Error(), "the gateway does not answer") {
+		t.Errorf("error: %v", err)
+	}
+	if !e.Databases[0].Ready || till(e).Instances[0].State != fleet.Ready {
+		t.Errorf("%+v", e)
+	}
+}
+
 // TestHalfRemovedStaysDead: an environment whose removal was cut off is nothing to
 // bring back; applied again, it is a new one.
 func TestHalfRemovedStaysDead(t *testing.T) {
