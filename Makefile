@@ -9,7 +9,8 @@ RUNS     ?= 20
 export GOFLAGS ?= -buildvcs=auto
 
 SEED     ?= 1
-ROUNDS   ?= 300
+ROUNDS   ?= 400
+CHAOS    ?= -faults 300 -within 35m -pairs 0.6
 
 .PHONY: build setup tools demo demos test test-isolation chaos lint soak fuzz bench clean
 
@@ -35,7 +36,7 @@ test: setup tools ## everything; fails on a skip that .ci/skips does not expect
 test-isolation: setup ## what needs namespaces, for running as root and as an ordinary user
 	./scripts/gotest ./internal/site/local/... ./internal/door/... ./internal/relay/...
 
-chaos: setup ## ROUNDS operations while processes are killed and hang, the disk is full, the link is lost; as root
+chaos: setup ## 300 times processes are killed and hang, the disk is full, the link is lost, while operations run; as root
 	$(GO) build -o bin/chaos ./scripts/chaos
 	./bin/chaos -seed $(SEED) -rounds $(ROUNDS) $(CHAOS)
 

@@ -23,7 +23,10 @@ func main() {
 		os.Exit(code)
 	}
 	seed := flag.Uint64("seed", 1, "what draws the rounds: the same one draws the same")
-	rounds := flag.Int("rounds", 300, "how many operations, each with one fault or two")
+	rounds := flag.Int("rounds", 300, "how many operations at most, each with one fault or two")
+	faults := flag.Int("faults", 0, "end when so many faults were done; 0: with the rounds")
+	within := flag.Duration("within", 0, "end when so much time is over; 0: with the rounds")
+	pairs := flag.Float64("pairs", 0.3, "share of the rounds with two faults, 0 to 1")
 	rate := flag.Float64("rate", 100, "requests per second")
 	slow := flag.Int("slow", 0, "slow clients of each kind, all the time")
 	calm := flag.Bool("calm", false, "no faults: only switches, each of which must be done; for slow clients")
@@ -40,7 +43,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	report, err := chaos.Run(ctx, chaos.Options{Seed: *seed, Rounds: *rounds, Rate: *rate, Slow: *slow, Calm: *calm, Only: *only, Settle: *settle,
+	report, err := chaos.Run(ctx, chaos.Options{Seed: *seed, Rounds: *rounds, Faults: *faults, Within: *within, Pairs: *pairs, Rate: *rate, Slow: *slow, Calm: *calm, Only: *only, Settle: *settle,
 		Bistro: bistro, Godwit: binary, Keep: *keep, Note: func(format string, args ...any) { fmt.Printf(format+"\n", args...) }})
 	if *out != "" {
 		if text, err := json.MarshalIndent(report, "", "  "); err == nil {
@@ -58,11 +61,14 @@ func main() {
 }
 
 func show(r *chaos.Report) {
-	fmt.Printf("\nseed %d: %d rounds, %d faults, %d switches done, %d undone\n", r.Seed, len(r.Rounds), r.Faults, r.Switches, r.Undone)
+	fmt.Printf("\nseed %d: %d rounds in %v, %d faults, %d of the rounds with two; %d switches done, %d undone\n",
+		r.Seed, len(r.Rounds), r.Took.Round(time.Second), r.Faults, r.Pairs, r.Switches, r.Undone)
 	fmt.Printf("%d requests, %d failed: %d in flight in what was killed or within its time, %d without a reason\n", r.Requests, r.Failed, r.Excused, r.Harmed)
 	fmt.Printf("%d acknowledged writes: %d missing, %d doubled; invariants %v\n", r.Ledger.Acknowledged, r.Ledger.Missing, r.Ledger.Duplicated, r.Invariants)
 	fmt.Printf("%d rows written past the gateway on either side: %d lost\n", r.Strangers, r.StrangersLost)
 	fmt.Printf("stuck %d, detached commands %d, two writers %d\n", r.Stuck, r.Detached, r.TwoWriters)
+	fmt.Printf("| %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n", r.Seed, r.Faults, r.Pairs, r.Requests, r.Excused, r.Harmed,
+		r.Ledger.Acknowledged, r.Ledger.Missing, r.Ledger.Duplicated, r.Stuck, r.Detached)
 	for _, v := range r.Violations {
 		fmt.Println("  ✗", v)
 	}

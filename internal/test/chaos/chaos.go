@@ -24,7 +24,10 @@ import (
 // Options of a campaign.
 type Options struct {
 	Seed   uint64
-	Rounds int
+	Rounds int           // at most
+	Faults int           // it ends when so many were done; 0: with the rounds
+	Within time.Duration // it ends when so much time is over; 0: with the rounds
+	Pairs  float64       // share of the rounds with two faults
 	Rate   float64       // requests per second
 	Bistro string        // directory of the restaurant
 	Godwit string        // the binary
@@ -40,7 +43,9 @@ type Options struct {
 type Report struct {
 	Seed          uint64           `json:"seed"`
 	Rounds        []Round          `json:"rounds"`
-	Faults        int              `json:"faults"`
+	Faults        int              `json:"faults"` // that were done
+	Pairs         int              `json:"pairs"`  // rounds with two of them
+	Took          time.Duration    `json:"took_ns"`
 	Requests      int64            `json:"requests"`
 	Failed        int64            `json:"failed"`   // all of them
 	Excused       int64            `json:"excused"`  // in flight in what was killed, or within its time
@@ -81,7 +86,8 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 	if err != nil {
 		return c.report, err
 	}
-	for n := 1; n <= o.Rounds; n++ {
+	begun := time.Now()
+	for n := 1; n <= o.Rounds && !c.over(begun); n++ {
 		round, err := c.play(ctx, n)
 		c.report.Rounds = append(c.report.Rounds, round)
 		o.Note("%s", round.line(o.Rounds))
@@ -89,7 +95,13 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 			return c.report, fmt.Errorf("round %d: %w", n, err)
 		}
 	}
+	c.report.Took = time.Since(begun)
 	return c.report, c.finish(ctx)
+}
+
+// over says whether enough was done, or there is no time for more.
+func (c *campaign) over(begun time.Time) bool {
+	return c.Faults > 0 && c.report.Faults >= c.Faults || c.Within > 0 && time.Since(begun) >= c.Within
 }
 
 // finish stops the load and compares the ledger with the databases.

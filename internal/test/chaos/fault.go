@@ -83,27 +83,7 @@ func pick(r *rand.Rand) func([]process, error) (process, error) {
 
 // faults are all that can be drawn.
 func faults(only string) []fault {
-	var drawn []fault
-	for _, w := range whom {
-		kill := fault{"kill " + w.name, func(s *stage, r *rand.Rand, i *injury) error {
-			p, err := w.find(s, r)
-			if err != nil {
-				return err
-			}
-			i.victim = p
-			i.excuse(i.At, w.missed)
-			return p.signal(syscall.SIGKILL)
-		}}
-		stop := fault{"stop " + w.name, func(s *stage, r *rand.Rand, i *injury) error {
-			p, err := w.find(s, r)
-			if err != nil {
-				return err
-			}
-			i.victim, i.stopped = p, true
-			return p.signal(syscall.SIGSTOP)
-		}}
-		drawn = append(drawn, kill, kill, stop) // kills are what happens
-	}
+	drawn := processFaults()
 	drawn = append(drawn, fault{"link lets nothing through", broken(true, false)}, fault{"link is cut", broken(false, true)},
 		fault{"disk is full", full})
 	var wanted []fault
@@ -115,9 +95,38 @@ func faults(only string) []fault {
 	return wanted
 }
 
+func processFaults() []fault {
+	var drawn []fault
+	for _, w := range whom {
+		kill := fault{"kill " + w.name, func(s *stage, r *rand.Rand, i *injury) error {
+			p, err := w.find(s, r)
+			if err != nil {
+				return err
+			}
+			i.victim = p
+			if err := p.signal(syscall.SIGKILL); err != nil {
+				return err
+			}
+			death, _ := p.gone(replaced) // on a busy machine not at once, and what is in flight until then is
+			i.excuse(death, w.missed)
+			return nil
+		}}
+		stop := fault{"stop " + w.name, func(s *stage, r *rand.Rand, i *injury) error {
+			p, err := w.find(s, r)
+			if err != nil {
+				return err
+			}
+			i.victim, i.stopped = p, true
+			return p.signal(syscall.SIGSTOP)
+		}}
+		drawn = append(drawn, kill, kill, stop) // kills are what happens
+	}
+	return drawn
+}
+
 func broken(holed, cut bool) func(*stage, *rand.Rand, *injury) error {
 	return func(s *stage, r *rand.Rand, i *injury) error {
-		lasts := time.Duration(500+r.IntN(5500)) * time.Millisecond
+		lasts := time.Duration(500+r.IntN(6000)) * time.Millisecond
 		i.Name += fmt.Sprintf(" for %v", lasts.Round(100*time.Millisecond))
 		s.link.set(holed, cut)
 		i.ends(lasts, func() { s.link.set(false, false) })

@@ -72,7 +72,14 @@ func (c *campaign) play(ctx context.Context, n int) (Round, error) {
 			round.Problems = append(round.Problems, problem)
 		}
 	}
-	c.report.Faults += len(round.Faults)
+	done := 0
+	for _, f := range round.Faults {
+		if f.Missed == "" {
+			done++
+		}
+	}
+	c.report.Faults += done
+	c.report.Pairs += done / 2
 	if c.Calm && round.Exit != 0 {
 		round.Problems = append(round.Problems, "nothing was in its way, and it was not done")
 	}
@@ -86,7 +93,11 @@ func (c *campaign) draw(round *Round, from []fault) (at []int) {
 	if c.Calm {
 		return nil
 	}
-	for range 1 + c.random.IntN(10)/7 { // three of ten are pairs
+	count := 1
+	if c.random.Float64() < c.Pairs {
+		count = 2
+	}
+	for range count {
 		round.Faults = append(round.Faults, &injury{Name: from[c.random.IntN(len(from))].name})
 		at = append(at, c.random.IntN(lines(round.Command)))
 	}
