@@ -32,6 +32,7 @@ type Engine interface {
 	Verify(ctx context.Context, name string, sink Sink) (Verification, error)
 	Finish(ctx context.Context, name string, r LeaveRequest, sink Sink) (Migration, error)
 	Abort(ctx context.Context, name string, r LeaveRequest, sink Sink) (Migration, error)
+	AbandonSwitch(ctx context.Context, name string, sink Sink) (AbandonedSwitch, error)
 	ByHand(ctx context.Context, name string) (ByHand, error)
 }
 
@@ -120,6 +121,7 @@ func registerMigrations(api huma.API, e Engine) {
 	stream(api, post("migration-verify", base+"/verify", "Compare every table of both sides"), onMigration(e.Verify))
 	stream(api, post("migration-finish", base+"/finish", "Remove the way back"), leaving(e.Finish))
 	stream(api, post("migration-abort", base+"/abort", "Remove everything of the migration from both sides"), leaving(e.Abort))
+	stream(api, post("migration-abandon", base+"/abandon", "Give up a switch that is stuck; both sides stay as they are"), onMigration(e.AbandonSwitch))
 	answer(api, get("migration-by-hand", base+"/by-hand", "SQL that opens the source without an engine"),
 		func(ctx context.Context, in *named) (ByHand, error) { return e.ByHand(ctx, in.Name) })
 }

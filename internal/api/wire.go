@@ -151,6 +151,15 @@ type LeaveRequest struct {
 	WithoutSource bool `query:"without_source" doc:"the source is gone for good: nothing is asked of it"`
 }
 
+// AbandonedSwitch is a cutover or rollback that was given up.
+type AbandonedSwitch struct {
+	Migration string   `json:"migration"`
+	Kind      string   `json:"kind"`
+	Outcome   string   `json:"outcome"` // given-up; or how it had ended meanwhile
+	Truth     string   `json:"truth" doc:"side that clients are sent to: source or target"`
+	Left      []string `json:"left" doc:"steps that were begun and not taken back"`
+}
+
 // ByHand is how to open a source without an engine.
 type ByHand struct {
 	Databases []Script `json:"databases"`

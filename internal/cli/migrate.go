@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -54,6 +55,15 @@ the way back, and nothing else.`, (*client.Client).Finish),
 			`Possible while the source holds the truth. With --without-source nothing is asked
 of a source that is gone for good; the copy in the environment is removed, which
 may be all that is left of it: save it first.`, (*client.Client).Abort),
+		g.migration("abandon", "Give up a cutover or rollback that is stuck; both sides stay as they are",
+			`Ends a switch that can neither be finished nor undone, for instance because a side
+is gone. Its clients are let go to the side that holds the truth. Neither database is
+asked or changed: the steps that are named stay as they are, and a side that was
+fenced stays so. Then other commands are no longer refused for it: cutover or rollback
+again, abort or finish, with --without-source where the source is gone; by-hand prints
+the SQL that opens the source.
+
+Exit status: 0 given up, or it came to an end by itself; 1 failed.`, g.migrateAbandon),
 		g.migration("by-hand", "Print the SQL that opens the source without godwit",
 			`For each database, to be run with psql as a superuser: it lets everybody write,
 and removes what godwit made there. Nobody is asked for it, so it works when the
@@ -157,6 +167,20 @@ func (g *globals) migrateByHand(ctx context.Context, c *client.Client, name stri
 	return g.view.result(hand, func(w io.Writer) {
 		for _, s := range hand.Databases {
 			fmt.Fprint(w, s.SQL)
+		}
+	})
+}
+
+func (g *globals) migrateAbandon(ctx context.Context, c *client.Client, name string) error {
+	given, err := reattached(ctx, g, c, func() (api.AbandonedSwitch, error) { return c.AbandonSwitch(ctx, name, g.view.watch()) })
+	if err != nil {
+		return err
+	}
+	return g.view.result(given, func(w io.Writer) {
+		fmt.Fprintf(w, "%s of %s: %s; clients are sent to the %s\n", given.Kind, given.Migration, given.Outcome, given.Truth)
+		if len(given.Left) > 0 {
+			fmt.Fprintf(w, "left as they are: %s; if the %s refuses writes, godwit migrate by-hand opens a source, cutover or rollback goes on\n",
+				strings.Join(given.Left, ", "), given.Truth)
 		}
 	})
 }

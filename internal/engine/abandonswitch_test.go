@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"godwit/internal/api"
+	"godwit/internal/journal"
+	"godwit/internal/migrate"
+)
+
+// TestSwitchIsGivenUp: a switch that can neither be finished nor undone is given up by
+// a command, which says what it leaves; its clients go where the truth is, and other
+// commands are not refused any more.
+func TestSwitchIsGivenUp(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	b.up()
+	w, err := b.current()
+	b.ok(err)
+	m, err := b.migration(t.Context(), w, "datacenter")
+	b.ok(err)
+	b.ok((&traffic{m}).Hold(t.Context(), 5*time.Minute, migrate.Source))
+	p := migrate.Plan{Migration: "datacenter", From: migrate.Source, Environment: "production"}
+	away := func(context.Context, *journal.Notes) error { return errors.New("the source is away") }
+	short := journal.Limits{Undo: 50 * time.Millisecond, Finish: 50 * time.Millisecond, Pause: time.Millisecond, LongestPause: 10 * time.Millisecond}
+	outcome, err := b.journal.Within(short).Run(t.Context(), journal.Run{ID: "cutover-datacenter-1", Kind: p.Kind(), Subject: "datacenter", Payload: p.Payload()},
+		[]journal.Step{{Name: "fence", Do: func(context.Context, *journal.Notes) error { return nil }, Undo: away}, {Name: "catch-up", Do: away}}, func(journal.Event) {})
+	if outcome.Status != journal.Stuck {
+		t.Fatalf("%+v, %v", outcome, err)
+	}
+	s, err := b.Status(t.Context())
+	b.ok(err)
+	if !slices.ContainsFunc(s.Unfinished, func(text string) bool { return strings.Contains(text, "godwit migrate abandon datacenter") }) {
+		t.Errorf("the way out is not said: %q", s.Unfinished)
+	}
+	answered := make(chan string, 1)
+	go func() {
+		_, body := b.get(host)
+		answered <- body
+	}()
+	given, err := b.AbandonSwitch(t.Context(), "datacenter", b.events.sink())
+	b.ok(err)
+	if given.Outcome != "given-up" || given.Truth != "source" || !slices.Contains(given.Left, "fence") {
+		t.Errorf("%+v", given)
+	}
+	if body := <-answered; body != "source" {
+		t.Errorf("who was held got %q", body)
+	}
+	_, err = b.AbandonSwitch(t.Context(), "datacenter", b.events.sink())
+	b.fails(err, api.Missing, "no cutover or rollback")
+	if r := b.deploy("production", b.image("v2")); r.Outcome != "done" {
+		t.Errorf("afterwards: %+v", r)
+	}
+}
