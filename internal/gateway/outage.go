@@ -51,10 +51,18 @@ func (c *control) await(p *pool) bool {
 	}
 	for host, route := range c.table.Routes {
 		if c.pools[route.Pool] == p {
-			c.lanes[host].hold.CompareAndSwap(nil, o.hold) // held already: who waits there comes here later
+			o.hold.close(c.lanes[host])
 		}
 	}
 	return true
+}
+
+// close closes the gate of a lane that is open. Where it is held already, who waits
+// there comes here later; a hold that has just ended is not left there.
+func (h *hold) close(l *lane) {
+	if l.hold.CompareAndSwap(nil, h) && !h.active() {
+		l.hold.CompareAndSwap(h, nil)
+	}
 }
 
 // beginOutage begins to look for somebody who can be reached. c.mu is held.
