@@ -1,7 +1,6 @@
 package network
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -73,20 +72,4 @@ func cut(routes []route) ([]Flow, error) {
 		return c.found, fmt.Errorf("forget the connections over %d edges that were removed: %w", len(routes), err)
 	}
 	return c.found, nil
-}
-
-// ResetSocket ends a connection at the end that is in the calling thread's
-// network namespace. No error when it is not open, nor when the kernel cannot do
-// that: then that end learns it from the reset that answers its next packet.
-func ResetSocket(local, remote netip.AddrPort) error {
-	err := netlink.SocketDestroy(net.TCPAddrFromAddrPort(local), net.TCPAddrFromAddrPort(remote))
-	for _, cannot := range []error{unix.ENOENT, unix.EOPNOTSUPP, unix.EINVAL} { // the last was seen without root
-		if errors.Is(err, cannot) {
-			return nil
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("end the connection of %s with %s: %w", local, remote, err)
-	}
-	return nil
 }
