@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,8 +19,8 @@ const (
 )
 
 // wholeBody reads a request before anything is done with it: nothing is begun
-// for one that is half-written, late or too large.
-func wholeBody(next http.Handler) http.Handler {
+// for one that is half-written, late or too large, or that admit refuses.
+func wholeBody(admit func(context.Context) (func(), error), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // where there is none, the reader waits
@@ -29,6 +30,12 @@ func wholeBody(next http.Handler) http.Handler {
 			return
 		}
 		_ = control.SetReadDeadline(time.Time{})
+		leave, err := admit(r.Context())
+		if err != nil {
+			writeFailure(w, Fail(Busy, "%v; wait until one of them has ended", err))
+			return
+		}
+		defer leave()
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})

@@ -56,7 +56,7 @@ func Handler(e Engine, version string) http.Handler {
 		writeFailure(w, Fail(Missing, "this engine (godwit %s) has no %s %s: is it of another version than the command?", version, r.Method, r.URL.Path))
 	})
 	table(mux, e, version)
-	return concealing(e, wholeBody(mux))
+	return concealing(e, wholeBody(admission(e), mux))
 }
 
 // table registers every route at a mux.

@@ -39,12 +39,22 @@ type UpRequest struct {
 	Approve   bool      `json:"approve,omitempty" doc:"allow changes that a protected environment refuses"`
 }
 
-// AWS is how the engine reaches AWS. It holds no keys: those come from the
-// profile, the machine's role, or the environment that the engine was started in.
+// AWS is how the engine reaches AWS. Without keys they come from the profile, or the
+// machine's role.
 type AWS struct {
-	Endpoint   string `json:"endpoint,omitempty" doc:"URL of an emulator instead of AWS"`
-	Profile    string `json:"profile,omitempty" doc:"of AWS's configuration files"`
-	DatabaseCA string `json:"database_ca,omitempty" doc:"file with RDS's certificate authorities; without it its connections are only encrypted"`
+	Endpoint   string  `json:"endpoint,omitempty" doc:"URL of an emulator instead of AWS"`
+	Profile    string  `json:"profile,omitempty" doc:"of AWS's configuration files"`
+	DatabaseCA string  `json:"database_ca,omitempty" doc:"file with RDS's certificate authorities; without it its connections are only encrypted"`
+	Keys       AWSKeys `json:"keys,omitzero" doc:"of the command's environment; they count before a profile of earlier"`
+}
+
+// AWSKeys are credentials as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+// AWS_SESSION_TOKEN name them. They are in no process's environment, and gone with
+// down.
+type AWSKeys struct {
+	ID      string `json:"id,omitempty"`
+	Secret  string `json:"secret,omitempty"`
+	Session string `json:"session,omitempty"`
 }
 
 // UpResult says what was done.

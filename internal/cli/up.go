@@ -45,7 +45,7 @@ releases those of godwit aws deploy. Up then only stands before the data centre:
 the gateway takes its requests, and godwit migrate turns them, and the databases,
 to AWS and back. Credentials are read as every tool for AWS does, by the engine;
 keys in this shell's environment count only for an engine that this starts.
-What was said of AWS once (AWS_PROFILE, --ca, --endpoint) stays until it is said otherwise.
+What was said of AWS once (AWS_PROFILE or AWS_ACCESS_KEY_ID and its like, --ca, --endpoint) stays until it is said otherwise.
 
 Ctrl-C during the first up removes everything again.`,
 		Example: `  godwit up examples/bistro
@@ -112,7 +112,9 @@ func (g *globals) up(ctx context.Context, o upOptions) error {
 
 // access is how the engine is to reach AWS; nil leaves it as it was.
 func (o upOptions) access() (*api.AWS, error) {
-	o.aws.Profile = os.Getenv("AWS_PROFILE")
+	if o.aws.Profile = os.Getenv("AWS_PROFILE"); o.aws.Profile == "" {
+		o.aws.Keys = api.AWSKeys{ID: os.Getenv("AWS_ACCESS_KEY_ID"), Secret: os.Getenv("AWS_SECRET_ACCESS_KEY"), Session: os.Getenv("AWS_SESSION_TOKEN")}
+	}
 	switch {
 	case o.site != "" && o.site != "local" && o.site != "aws":
 		return nil, api.Fail(api.Usage, `--site is "local" or "aws", not %q`, o.site)
@@ -154,8 +156,8 @@ func authorities(name string) (string, error) {
 	return path, nil
 }
 
-// endFirst ends an engine that was started for AWS and could not reach it: it has
-// the keys of this shell's environment, and the next would be tried with those.
+// endFirst ends an engine that was started for AWS and could not reach it: nothing
+// runs yet.
 func (g *globals) endFirst(ctx context.Context, c *client.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
 	defer cancel()

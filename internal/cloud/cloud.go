@@ -53,7 +53,7 @@ func Open(ctx context.Context, o Options) (*Cloud, error) {
 		return nil, api.Fail(api.Usage, "%v", err)
 	}
 	region := o.Landscape.AWS.Region
-	cfg, err := aws.Connect(ctx, region, string(o.Endpoint), "")
+	cfg, err := aws.Connect(ctx, region, string(o.Endpoint), aws.Access{})
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // ErrNotExecutable: ids that root does not have may not execute this program.
-var ErrNotExecutable = errors.New("the ids that gateway and relays have of their own may not execute this program: chmod a+rx it")
+var ErrNotExecutable = errors.New("ids of its own, as a gateway, a relay and a supervisor have, may not execute this program: chmod a+rx it")
 
 // Each kind of process has a range of ids that nobody else has, above those of all
 // environments.

@@ -107,6 +107,16 @@ func otherSockets(asked []uint64) seccomp.SyscallGroup {
 		NamesWithCondtions: []seccomp.NameWithConditions{{Name: "socket", Conditions: family}, {Name: "socket", Conditions: netlink}}}
 }
 
+// machineSockets are all but those of Unix, IPv4, IPv6 and the kernel's networks: no
+// packets as they are, and no way to the hypervisor.
+func machineSockets() seccomp.NameWithConditions {
+	var none seccomp.ArgumentConditions
+	for _, family := range []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK} {
+		none = append(none, seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: family})
+	}
+	return seccomp.NameWithConditions{Name: "socket", Conditions: none}
+}
+
 // otherProtocols are those of IP but TCP and UDP: Landlock knows no ports of
 // multipath TCP, which is otherwise as good.
 func otherProtocols() []seccomp.NameWithConditions {

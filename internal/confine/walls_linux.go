@@ -35,12 +35,12 @@ func (w walls) execute(args []string) error {
 	if err := filterServer(w.netlink, w.ports != nil); err != nil {
 		return err
 	}
-	return again(args)
+	return again(args, os.Environ())
 }
 
 // again executes this program once more, with what this thread may still do.
-func again(args []string) error {
-	err := syscall.Exec("/proc/self/exe", args, os.Environ())
+func again(args, env []string) error {
+	err := syscall.Exec("/proc/self/exe", args, env)
 	if errors.Is(err, os.ErrPermission) {
 		err = ErrNotExecutable
 	}

@@ -18,7 +18,7 @@ func openAWS(ctx context.Context, _ *Engine, w *world, sink api.Sink) (site.Site
 		return nil, err
 	}
 	o := w.settings.AWS
-	config, err := aws.Connect(ctx, w.landscape.AWS.Region, o.Endpoint, o.Profile)
+	config, err := aws.Connect(ctx, w.landscape.AWS.Region, o.Endpoint, aws.Access{Profile: o.Profile, KeyID: o.Keys.ID, Secret: o.Keys.Secret, Session: o.Keys.Session})
 	if err != nil {
 		return nil, err
 	}

@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"godwit/internal/api"
+	"godwit/internal/confine"
 	"godwit/internal/sockets"
 	"godwit/internal/store"
 	"godwit/internal/version"
@@ -41,13 +43,21 @@ func Main(args []string) int {
 	dir := flags.String("state", "", "state `directory`")
 	standBy := flags.Bool("stand-by", false, "when an engine runs already, wait to take its place; told to end, end that one too")
 	list := flags.String("inherit", "", "what it inherits from a watchdog")
+	confined := flags.Bool("confined", false, "it can do no more than it needs, nor can what it starts")
 	if err := flags.Parse(args); err != nil || *dir == "" {
 		return 2
+	}
+	keepOnly(watch.EngineEnv(os.Environ()))
+	if !*confined {
+		again := slices.Concat([]string{"godwit", "engine"}, args, []string{"--confined"})
+		if err := confine.Maker(again, os.Environ()); !errors.Is(err, errors.ErrUnsupported) {
+			fmt.Fprintln(os.Stderr, "godwit engine:", err)
+			return 1
+		}
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	keepOnly(watch.EngineEnv(os.Environ()))
 	w, err := become(ctx, watch.At(*dir), *list, *standBy, log)
 	if err == nil && w != nil {
 		err = within(ctx, exitTimeout, func() error { return serve(ctx, w, log) })
@@ -216,8 +226,12 @@ func every(ctx context.Context, period time.Duration, look func()) {
 	}
 }
 
-// maxSilent is how many connections to the API may not have said anything.
-const maxSilent = 1024
+// maxOfUser is how many connections to the API a user may have that do not ask
+// anything yet, and how many requests.
+const maxOfUser = 256
+
+// Admit implements api.Admitter.
+func (e *Engine) Admit(ctx context.Context) (leave func(), err error) { return sockets.Admit(ctx) }
 
 // serveAPI answers until ctx ends, then lets operations finish or undo. From the
 // instant that it is told to end, nobody starts this engine again.
@@ -231,7 +245,7 @@ func (e *Engine) serveAPI(ctx context.Context, ln net.Listener, handler http.Han
 		BaseContext:       func(net.Listener) context.Context { return operations },
 		ErrorLog:          slog.NewLogLogger(e.log.Handler(), slog.LevelWarn),
 	}
-	ln = sockets.Bounded(ln, server, maxSilent)
+	ln = sockets.Bounded(ln, server, maxOfUser)
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		e.resign()

@@ -61,7 +61,7 @@ func (e *Engine) declare(ctx context.Context, r api.UpRequest) (*world, error) {
 		}
 	}
 	s = s.merge(r)
-	e.secrets.keep(s.Landscape.Env)
+	e.secrets.keep(s.secrets())
 	return &world{landscape: l, settings: s}, errors.Join(s.bind(l), s.databases(l))
 }
 
@@ -90,12 +90,24 @@ func (s settings) merge(r api.UpRequest) settings {
 	s.Landscape.Env = values
 	s.Site = cmp.Or(s.Site, r.Site, defaultSite)
 	if r.AWS != nil {
-		s.AWS = api.AWS{Endpoint: cmp.Or(r.AWS.Endpoint, s.AWS.Endpoint), Profile: cmp.Or(r.AWS.Profile, s.AWS.Profile),
-			DatabaseCA: cmp.Or(r.AWS.DatabaseCA, s.AWS.DatabaseCA)} // no later up checks certificates less
+		s.AWS.Endpoint, s.AWS.DatabaseCA = cmp.Or(r.AWS.Endpoint, s.AWS.Endpoint), cmp.Or(r.AWS.DatabaseCA, s.AWS.DatabaseCA) // no later up checks certificates less
+		if r.AWS.Profile != "" || r.AWS.Keys.ID != "" {                                                                       // one or the other: who they are is said as a whole
+			s.AWS.Profile, s.AWS.Keys = r.AWS.Profile, r.AWS.Keys
+		}
 	}
 	s.Listen = cmp.Or(r.Listen, s.Listen, defaultListen)
 	s.Isolation = cmp.Or(s.Isolation, r.Isolation, defaultIsolation)
 	return s
+}
+
+// secrets are the values that nobody is to read, each with its name.
+func (s settings) secrets() map[string]string {
+	all := maps.Clone(s.Landscape.Env)
+	if all == nil {
+		all = map[string]string{}
+	}
+	all["AWS_SECRET_ACCESS_KEY"], all["AWS_SESSION_TOKEN"] = s.AWS.Keys.Secret, s.AWS.Keys.Session
+	return all
 }
 
 // parse reads a landscape as it came over the API. Findings are a Usage Failure.

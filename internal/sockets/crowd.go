@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -47,6 +46,13 @@ func (c *Crowd) evict() {
 	}
 }
 
+// size is how many are in it.
+func (c *Crowd) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.silent.Len()
+}
+
 // breath is how long Failed waits after an accept that failed.
 const breath = 20 * time.Millisecond
 
@@ -62,38 +68,4 @@ func (c *Crowd) Failed(err error) (closed bool) {
 	c.mu.Unlock()
 	time.Sleep(breath)
 	return false
-}
-
-// Bounded is a listener for an HTTP server of which at most room connections have
-// not said anything yet. It watches the server's connections.
-func Bounded(ln net.Listener, server *http.Server, room int) net.Listener {
-	b := &bounded{Listener: ln, crowd: NewCrowd(room)}
-	server.ConnState = func(conn net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			b.spoke.Store(conn, b.crowd.Enter(conn))
-		case http.StateIdle:
-		default:
-			if spoke, ok := b.spoke.LoadAndDelete(conn); ok {
-				spoke.(func())()
-			}
-		}
-	}
-	return b
-}
-
-type bounded struct {
-	net.Listener
-	crowd *Crowd
-	spoke sync.Map // of each connection that is silent
-}
-
-// Accept fails only when the listener is closed.
-func (b *bounded) Accept() (net.Conn, error) {
-	for {
-		conn, err := b.Listener.Accept()
-		if err == nil || b.crowd.Failed(err) {
-			return conn, err
-		}
-	}
 }

@@ -100,10 +100,13 @@ func (p Place) makeGatewayDir() error {
 
 // engineVariables are what an engine takes from the environment of whoever starts
 // it: where programs and its user's files are, language and time, how servers far
-// away are reached and trusted, and AWS. A trailing star stands for any ending.
+// away are reached and trusted, and where AWS's own files and services are. No key
+// is among them: those come with up. A trailing star stands for any ending.
 var engineVariables = []string{"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_*", "LANG", "LC_*", "TZ",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-	"AWS_*", "GODWIT_*", "GOGC", "GOMEMLIMIT", "GODEBUG", "GOTRACEBACK"}
+	"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "AWS_EC2_METADATA_*", "AWS_USE_*", "AWS_ENDPOINT_URL*", "AWS_STS_REGIONAL_ENDPOINTS",
+	"AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_*", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+	"GOGC", "GOMEMLIMIT", "GODEBUG", "GOTRACEBACK"}
 
 // gatewayVariables are the same for the gateway: whom it trusts, and what its
 // memory is.

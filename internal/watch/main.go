@@ -4,6 +4,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -11,9 +12,11 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"syscall"
 
+	"godwit/internal/confine"
 	"godwit/internal/sockets"
 )
 
@@ -24,8 +27,16 @@ func Main(args []string) int {
 	dir := flags.String("state", "", "state directory")
 	as := flags.String("as", "", "which of the two")
 	list := flags.String("inherit", "", "what it inherits")
+	confined := flags.Bool("confined", false, "it can do no more than it needs, nor can what it starts")
 	if err := flags.Parse(args); err != nil || *dir == "" || Role(*as) != First && Role(*as) != Second {
 		return 2
+	}
+	if !*confined {
+		again := slices.Concat([]string{"godwit", "watch"}, args, []string{"--confined"})
+		if err := confine.Maker(again, EngineEnv(os.Environ())); !errors.Is(err, errors.ErrUnsupported) {
+			fmt.Fprintln(os.Stderr, "godwit watch:", err)
+			return 1
+		}
 	}
 	runtime.GOMAXPROCS(1) // it waits all the time
 	debug.SetGCPercent(20)

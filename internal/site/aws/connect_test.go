@@ -10,7 +10,7 @@ import (
 func TestAWSKeepsSilent(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "example")
-	cfg, err := Connect(t.Context(), "eu-central-1", "http://"+net.JoinHostPort("127.0.0.1", "1"), "")
+	cfg, err := Connect(t.Context(), "eu-central-1", "http://"+net.JoinHostPort("127.0.0.1", "1"), Access{})
 	if err != nil {
 		t.Fatal(err)
 	}

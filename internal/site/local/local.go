@@ -156,7 +156,7 @@ func Dispatch(args []string) (handled bool, code int) {
 	}
 	switch args[1] {
 	case warden.Name:
-		return true, warden.Main()
+		return true, warden.Main(args[2:])
 	case runtime.ShimName:
 		return true, runtime.Shim()
 	case checkName:

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"godwit/internal/confine"
 	"godwit/internal/door"
 	"godwit/internal/site/local/network"
 )
@@ -37,8 +38,20 @@ type settings struct {
 	TreesPassed bool `json:"trees_passed"`
 }
 
+// How a warden is told what it is: first isolated, in namespaces of its own, then
+// confined too, so that it can do no more in there than it needs.
+const (
+	isolated = "isolated"
+	confined = "confined"
+)
+
 // Main is a warden's whole life. It returns when the warden was told to end.
-func Main() int {
+func Main(args []string) int {
+	if len(args) > 0 && args[0] == isolated {
+		err := confine.Supervisor([]string{"godwit", Name, confined})
+		fmt.Fprint(os.NewFile(readyFD, "ready"), err)
+		return 1
+	}
 	// What it makes has the mode it says, whatever the mask of who started it:
 	// instances have ids of their own and must be able to walk to their shim.
 	unix.Umask(0o022)

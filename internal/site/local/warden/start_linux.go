@@ -215,6 +215,7 @@ func command(c Config, log *os.File) (*exec.Cmd, []*os.File, error) {
 	if c.Plain {
 		return cmd, nil, nil
 	}
+	cmd.Args = append(cmd.Args, isolated)
 	size := 1
 	if root {
 		size = Range

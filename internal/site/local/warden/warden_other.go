@@ -15,7 +15,7 @@ func HostID(string, int) int { return os.Getuid() }
 func InstanceID(int) int     { return 0 }
 
 // Main, Start, Wait, Kill and Pid need Linux.
-func Main() int                           { return 1 }
+func Main([]string) int                   { return 1 }
 func Start(context.Context, Config) error { return errLinux }
 func Wait(context.Context, string) error  { return nil }
 func Kill(context.Context, string) error  { return nil }

@@ -27,7 +27,7 @@ var guest string // directory with the guest program
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == warden.Name {
-		os.Exit(warden.Main())
+		os.Exit(warden.Main(os.Args[2:]))
 	}
 	if len(os.Args) > 1 && os.Args[1] == runtime.ShimName {
 		os.Exit(runtime.Shim())
