@@ -179,7 +179,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, f *flight, req *Ou
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		if err := p.tunnel(w, f, res); err != nil {
 			res.Body.Close()
-			p.cfg.Log.Warn("upgrade failed", "endpoint", a.last.ID, "error", err)
+			p.cfg.Log.Warn("upgrade failed", "endpoint", a.last.ID, "error", told(err))
 			a.req.refuse(w, http.StatusBadGateway, "the instance could not switch protocols")
 		}
 		return false
@@ -348,7 +348,7 @@ func (a *attempts) tell(e *endpoint, what string, err error) {
 	if now-last < int64(time.Second) || !e.told.CompareAndSwap(last, now) {
 		return
 	}
-	a.cfg.Log.Warn(what, "pool", a.flight.pass.pool.name, "endpoint", e.ID, "release", e.Release, "error", err)
+	a.cfg.Log.Warn(what, "pool", a.flight.pass.pool.name, "endpoint", e.ID, "release", e.Release, "error", told(err))
 }
 
 func (a *attempts) again(ctx context.Context, err error, shield bool) bool {
