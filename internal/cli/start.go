@@ -95,7 +95,7 @@ func (g *globals) startEngine(ctx context.Context, c *client.Client) error {
 			return struct{}{}, err
 		}
 		if e.cmd.ProcessState.ExitCode() != api.ExitOccupied {
-			return struct{}{}, backoff.Permanent(fmt.Errorf("it ended at once (%v): %s", e.cmd.ProcessState, lastLines(g.engineLog())))
+			return struct{}{}, backoff.Permanent(fmt.Errorf("it ended at once (%v): %s", e.cmd.ProcessState, e.lastWords(g.engineLog())))
 		}
 		select {
 		case <-again.C:
@@ -120,8 +120,17 @@ func (g *globals) engineLog() string { return watch.At(g.state).EngineLog() }
 
 // engineProcess is an engine that this command has started. It outlives it.
 type engineProcess struct {
-	cmd   *exec.Cmd
-	ended chan struct{}
+	cmd      *exec.Cmd
+	ended    chan struct{}
+	unlogged error // why it has no log, on a disk that takes nothing
+}
+
+// lastWords are what an engine that has ended has said.
+func (e *engineProcess) lastWords(log string) string {
+	if e.unlogged != nil {
+		return fmt.Sprintf("its log cannot be written either: %v; mount the disk writable or free some of it, or choose another directory with --state", e.unlogged)
+	}
+	return lastLines(log)
 }
 
 func (g *globals) spawnEngine() (*engineProcess, error) {
@@ -137,7 +146,7 @@ func (g *globals) spawnEngine() (*engineProcess, error) {
 		log = watch.OpenLog(g.engineLog())
 	}
 	defer log.Close()
-	e := &engineProcess{cmd: exec.Command(self, "engine", "--state", g.state), ended: make(chan struct{})}
+	e := &engineProcess{cmd: exec.Command(self, "engine", "--state", g.state), ended: make(chan struct{}), unlogged: err}
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	e.cmd.Env, e.cmd.Dir = watch.EngineEnv(os.Environ()), g.state
 	detach(e.cmd)
