@@ -112,6 +112,9 @@ func (c *campaign) finish(ctx context.Context) error {
 	}
 	r := c.report
 	r.Requests, r.Failed = result.Sent, result.Failed
+	if n := len(r.Rounds); n > 0 {
+		c.judgeLoad(&r.Rounds[n-1]) // what has failed since it was looked at last
+	}
 	keys := c.stage.strangers.end()
 	truth, err := c.stage.truth(ctx)
 	if err != nil {

@@ -110,19 +110,30 @@ func healthy(s api.Status) error {
 // detached are words of a command that does not know how its operation ended.
 var detached = []string{"run the command again", "went away in the middle"}
 
-// judge counts what clients saw, and what must not have been.
-func (c *campaign) judge(round *Round) {
+// judgeLoad counts what clients have seen since it was called last.
+func (c *campaign) judgeLoad(round *Round) {
+	excused, harmed := 0, 0
 	for _, f := range c.stage.load.take() {
 		if round.excuses(f) {
-			round.Excused++
+			excused++
 			continue
 		}
-		if round.Harmed++; len(round.Examples) < 3 {
+		if harmed++; len(round.Examples) < 3 {
 			round.Examples = append(round.Examples, fmt.Sprintf("harmed: %s at %s after %v: %s", f.Request, f.At.Format("15:04:05.000"), f.After.Round(time.Millisecond), f.Message))
 		}
 	}
 	r := c.report
-	r.Excused, r.Harmed = r.Excused+int64(round.Excused), r.Harmed+int64(round.Harmed)
+	round.Excused, round.Harmed = round.Excused+excused, round.Harmed+harmed
+	r.Excused, r.Harmed = r.Excused+int64(excused), r.Harmed+int64(harmed)
+	if harmed > 0 {
+		r.violate("round %d: %d requests failed that had no reason to", round.Number, harmed)
+	}
+}
+
+// judge counts what clients saw, and what must not have been.
+func (c *campaign) judge(round *Round) {
+	c.judgeLoad(round)
+	r := c.report
 	lost := slices.ContainsFunc(detached, func(words string) bool { return strings.Contains(round.Message, words) })
 	if lost {
 		r.Detached++
@@ -141,9 +152,6 @@ func (c *campaign) judge(round *Round) {
 		if (round.Exit == 0) != (round.Truth == went) && round.Truth != "" && !lost {
 			round.Problems = append(round.Problems, fmt.Sprintf("the command ended with %d, and the truth is on the %s", round.Exit, round.Truth))
 		}
-	}
-	if round.Harmed > 0 {
-		r.violate("round %d: %d requests failed that had no reason to", round.Number, round.Harmed)
 	}
 	for _, p := range round.Problems {
 		r.violate("round %d: %s", round.Number, p)

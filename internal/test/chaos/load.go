@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"godwit/internal/landscape"
 	"godwit/internal/probe"
@@ -23,12 +24,17 @@ type load struct {
 	taken    int
 }
 
+// lastAnswers is what requests in flight get when the load ends: one that is cut
+// off then says nothing of godwit.
+const lastAnswers = 15 * time.Second
+
 func startLoad(p landscape.Probe, target, host, ledger string, rate float64, seed uint64) *load {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &load{stop: stop, ended: make(chan struct{}), ledger: ledger}
 	go func() {
 		defer close(l.ended)
 		l.result, l.err = probe.Run(ctx, probe.Options{Probe: p, Target: target, Host: host, Rate: rate, LedgerPath: ledger, Seed: seed,
+			Grace: lastAnswers,
 			OnFailure: func(f probe.Failure) {
 				l.mu.Lock()
 				defer l.mu.Unlock()
