@@ -43,8 +43,11 @@ type Plan struct {
 	To          fleet.Release `json:"to"`
 	// Dead: nothing of From was ready when the plan was made. There is nothing to
 	// compare with, nor to go back to, and nobody to protect by going slowly.
-	Dead    bool    `json:"dead,omitempty"`
-	Options Options `json:"options"`
+	Dead bool `json:"dead,omitempty"`
+	// OneFirst: the first instance is ready before another is launched. What changes
+	// its database when it starts must not race with itself.
+	OneFirst bool    `json:"one_first,omitempty"`
+	Options  Options `json:"options"`
 }
 
 // NewPlan is the plan from the release that serves, or a zero one, to another.

@@ -349,6 +349,55 @@ func TestFirstDeployment(t *testing.T) {
 	st.whole(2, "first")
 }
 
+// TestOneFirst: of what may change its database at start a second instance comes when
+// the first one is ready, at its first deployment and at each later one; where the first
+// does not get ready, no second one comes.
+func TestOneFirst(t *testing.T) {
+	t.Parallel()
+	for _, first := range []bool{true, false} {
+		for _, bad := range []bool{true, false} {
+			s := memory.New()
+			if err := s.Apply(t.Context(), bistro, "test"); err != nil {
+				t.Fatal(err)
+			}
+			p := plan()
+			p.OneFirst, p.To.Count = true, 3
+			if first {
+				p.From = fleet.Release{}
+			} else if err := errors.Join(s.Launch(t.Context(), p.From), s.Shift(t.Context(), "test", "till", fleet.Weights{1: 100})); err != nil {
+				t.Fatal(err)
+			}
+			if bad {
+				s.SetUnready(p.To.Image)
+			}
+			most, together := 0, 0
+			s.SetWatch(func(e site.Environment) {
+				ready, all := 0, 0
+				for _, i := range e.Fleets[0].Instances {
+					if i.Release == p.To.Number {
+						all++
+						if i.State == fleet.Ready {
+							ready++
+						}
+					}
+				}
+				most = max(most, all)
+				if all == 1 {
+					together = ready
+				}
+				if all > 1 && together == 0 {
+					t.Errorf("first deployment %v, bad %v: %d instances before one was ready", first, bad, all)
+				}
+			})
+			st := &stage{t: t, site: s, journal: journal.Open(openBook(t)), id: fmt.Sprint("one first ", first, bad)}
+			out, err := st.run(p)
+			if want := map[bool]int{true: 1, false: 3}[bad]; most != want || bad == (err == nil) {
+				t.Errorf("first deployment %v, bad %v: %d instances: %+v, %v", first, bad, most, out, err)
+			}
+		}
+	}
+}
+
 // TestDeadIsReplaced: where nothing serves, a good release does so without being
 // judged against it, and a bad one neither gets stuck nor stands in the way of the next.
 func TestDeadIsReplaced(t *testing.T) {

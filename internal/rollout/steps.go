@@ -80,6 +80,12 @@ func (r rollout) check(ctx context.Context, _ *journal.Notes) error {
 }
 
 func (r rollout) launch(ctx context.Context, _ *journal.Notes) error {
+	if one := r.To; r.OneFirst && one.Count > 1 {
+		one.Count = 1
+		if err := r.site.Launch(ctx, one); err != nil {
+			return err
+		}
+	}
 	return r.site.Launch(ctx, r.To)
 }
 
