@@ -373,7 +373,7 @@ func TestOpenAPI(t *testing.T) {
 	slices.Sort(got)
 	const m = "post /v1/migrations/{name}/"
 	want := []string{"get /healthz", "get /v1/migrations/{name}", "get /v1/migrations/{name}/by-hand", "get /v1/status", "post /v1/abandon", "post /v1/deploy", "post /v1/down", "post /v1/isolation",
-		"post /v1/ledger", "post /v1/logs", m + "abandon", m + "abort", m + "check", m + "cutover", m + "finish", m + "rollback", m + "sync",
+		"post /v1/ledger", "post /v1/logs", m + "abandon", m + "abort", m + "apply", m + "check", m + "cutover", m + "finish", m + "rollback", m + "sync",
 		m + "verify", "post /v1/plan", "post /v1/rollback", "post /v1/up"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

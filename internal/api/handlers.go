@@ -30,6 +30,7 @@ type Engine interface {
 	Cutover(ctx context.Context, name string, sink Sink) (SwitchReport, error)
 	RollbackMigration(ctx context.Context, name string, sink Sink) (SwitchReport, error)
 	Verify(ctx context.Context, name string, sink Sink) (Verification, error)
+	Apply(ctx context.Context, name string, r ApplyRequest, sink Sink) (Applied, error)
 	Finish(ctx context.Context, name string, r LeaveRequest, sink Sink) (Migration, error)
 	Abort(ctx context.Context, name string, r LeaveRequest, sink Sink) (Migration, error)
 	AbandonSwitch(ctx context.Context, name string, sink Sink) (AbandonedSwitch, error)
@@ -44,6 +45,10 @@ type (
 	leave struct {
 		Name string `path:"name" maxLength:"64" doc:"name of the migration"` // not embedded: huma fills only exported fields
 		LeaveRequest
+	}
+	apply struct {
+		Name string `path:"name" maxLength:"64" doc:"name of the migration"`
+		Body ApplyRequest
 	}
 	body[T any] struct{ Body T }
 )
@@ -119,6 +124,10 @@ func registerMigrations(api huma.API, e Engine) {
 	stream(api, post("migration-cutover", base+"/cutover", "Make the environment the truth"), onMigration(e.Cutover))
 	stream(api, post("migration-rollback", base+"/rollback", "Make the source the truth again"), onMigration(e.RollbackMigration))
 	stream(api, post("migration-verify", base+"/verify", "Compare every table of both sides"), onMigration(e.Verify))
+	stream(api, post("migration-apply", base+"/apply", "Change definitions on both sides"),
+		func(ctx context.Context, in *apply, s Sink) (Applied, error) {
+			return e.Apply(ctx, in.Name, in.Body, s)
+		})
 	stream(api, post("migration-finish", base+"/finish", "Remove the way back"), leaving(e.Finish))
 	stream(api, post("migration-abort", base+"/abort", "Remove everything of the migration from both sides"), leaving(e.Abort))
 	stream(api, post("migration-abandon", base+"/abandon", "Give up a switch that is stuck; both sides stay as they are"), onMigration(e.AbandonSwitch))

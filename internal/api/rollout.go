@@ -13,10 +13,13 @@ const (
 	RolloutDone      = string(journal.Done)
 	RolloutUnchanged = "unchanged" // the release serves already
 	RolloutRefused   = "refused"   // by the verdict, and taken back
+	RolloutWaits     = "waits"     // for the data of a migration: nothing was begun
 )
 
-// Fine says that the release that was to serve serves.
-func (r Rollout) Fine() bool { return r.Outcome == RolloutDone || r.Outcome == RolloutUnchanged }
+// Fine says that the release that was to serve serves, or will by itself.
+func (r Rollout) Fine() bool {
+	return r.Outcome == RolloutDone || r.Outcome == RolloutUnchanged || r.Outcome == RolloutWaits
+}
 
 // UnchangedRollout is that of a release which serves already.
 func UnchangedRollout(environment, service string, live fleet.Release) Rollout {

@@ -101,10 +101,11 @@ type Rollout struct {
 	Service     string           `json:"service"`
 	From        int              `json:"from"`
 	To          int              `json:"to"`
-	Outcome     string           `json:"outcome" enum:"done,unchanged,refused,undone,stuck,given-up"`
+	Outcome     string           `json:"outcome" enum:"done,unchanged,refused,undone,stuck,given-up,waits"`
 	Reason      string           `json:"reason,omitempty"`
 	Failed      uint64           `json:"failed_requests" doc:"errors that clients saw from the new release"`
 	Shielded    uint64           `json:"shielded" doc:"errors of the new release that the old one answered instead"`
+	Problem     string           `json:"problem,omitempty" doc:"what closes the way to the other side of a migration, like a release that changed definitions"`
 	Steps       []journal.Result `json:"steps,omitempty"`
 }
 
@@ -168,6 +169,32 @@ type AbandonedSwitch struct {
 	Outcome   string   `json:"outcome"` // given-up; or how it had ended meanwhile
 	Truth     string   `json:"truth" doc:"side that clients are sent to: source or target"`
 	Left      []string `json:"left" doc:"steps that were begun and not taken back"`
+}
+
+// ApplyRequest is a change of definitions for both sides of a migration.
+type ApplyRequest struct {
+	Database string `json:"database,omitempty" maxLength:"64" doc:"where the migration moves several"`
+	SQL      string `json:"sql" doc:"statements, which run in one transaction on each side"`
+	CatchUp  bool   `json:"catch_up,omitempty" doc:"the side that holds the truth has the change already: only the other one gets it"`
+	Key      string `json:"key,omitempty" pattern:"^[A-Za-z0-9]*$" maxLength:"64" doc:"of this request: sent again, it is answered with how the first one came out"`
+}
+
+// How a change of definitions comes out.
+const (
+	AppliedDone    = "done"    // both sides have it
+	AppliedRefused = "refused" // neither has
+	AppliedHalf    = "half"    // only the side that holds the truth has
+)
+
+// Applied is how a change of definitions came out.
+type Applied struct {
+	Migration string    `json:"migration"`
+	Database  string    `json:"database"`
+	Truth     string    `json:"truth" enum:"source,target" doc:"the side that holds the truth"`
+	At        time.Time `json:"at"`
+	Outcome   string    `json:"outcome" enum:"done,refused,half"`
+	Changes   []string  `json:"changes"`
+	Reason    string    `json:"reason,omitempty"`
 }
 
 // ByHand is how to open a source without an engine.
@@ -238,6 +265,7 @@ type Verification struct {
 	Chunks    int      `json:"chunks"`
 	Differing []string `json:"differing,omitempty"`
 	Equal     bool     `json:"equal"`
+	Problem   string   `json:"problem,omitempty" doc:"what to do about definitions that are not alike"`
 }
 
 // Found is one key of a ledger as found in the data.

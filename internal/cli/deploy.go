@@ -89,6 +89,9 @@ func ended(r api.Rollout) string {
 	if r.Outcome == api.RolloutUnchanged {
 		return fmt.Sprintf("release %d is live already, nothing to change", r.To)
 	}
+	if r.Outcome == api.RolloutWaits {
+		return r.Reason
+	}
 	text := fmt.Sprintf("release %d -> %d: %s", r.From, r.To, r.Outcome)
 	if r.Reason != "" {
 		text += ": " + r.Reason
@@ -104,6 +107,9 @@ func (g *globals) rollouts(rollouts []api.Rollout, err error) error {
 	g.view.result(rollouts, func(w io.Writer) {
 		for _, r := range rollouts {
 			fmt.Fprintf(w, "%s/%s: %s\n", r.Environment, r.Service, ended(r))
+			if r.Problem != "" {
+				fmt.Fprintf(w, "  problem: %s\n", r.Problem)
+			}
 		}
 	})
 	for _, r := range rollouts {

@@ -44,6 +44,7 @@ source, nothing lost.
 Exit status: 0 done, 1 failed, 3 refused or over budget; the source is the truth then.`, g.migrateCutover),
 		g.migration("verify", "Compare every table of both sides by checksums",
 			`Exit status: 0 equal, 1 something differs.`, g.migrateVerify),
+		newMigrateApply(g),
 		g.migration("rollback", "Make the source the truth again, keeping every write made since",
 			`The cutover the other way round.
 
@@ -254,6 +255,9 @@ func (g *globals) migrateVerify(ctx context.Context, c *client.Client, name stri
 		fmt.Fprintf(w, "%s: %d tables, %d rows, %d chunks compared\n", said, v.Tables, v.Rows, v.Chunks)
 		for _, d := range v.Differing {
 			fmt.Fprintln(w, "  differs:", d)
+		}
+		if v.Problem != "" {
+			fmt.Fprintln(w, "  mend:", v.Problem)
 		}
 	})
 	if !v.Equal {

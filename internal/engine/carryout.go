@@ -38,7 +38,7 @@ func (e *Engine) carryOut(ctx context.Context, w *world, p plan.Plan, images map
 	if err := e.removeUndeclared(ctx, w, sink); err != nil {
 		return nil, err
 	}
-	for _, k := range p.Kept {
+	for _, k := range slices.Concat(p.Kept, p.Waits) {
 		sink.Note(k.Environment, string(k.Kind)+" "+k.Name, k.Reason)
 	}
 	return routes, e.rememberAfter(ctx, w)

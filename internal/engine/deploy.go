@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"godwit/internal/api"
@@ -138,7 +139,13 @@ func (e *Engine) inEnvironments(ctx context.Context, name, service, environment 
 			if err != nil {
 				return err
 			}
-			rollouts, err = oneByOne(environments, service, do)
+			rollouts, err = oneByOne(environments, service, func(environment string) (api.Rollout, error) {
+				r, err := do(environment)
+				if err == nil {
+					r.Problem = e.waysClosed(ctx, w, environment, sink)
+				}
+				return r, err
+			})
 			return err
 		}}, sink)
 	return rollouts, err
@@ -221,6 +228,13 @@ func (e *Engine) live(ctx context.Context, w *world, environment, service string
 
 // rolloutRelease numbers a release and runs the steps of its rollout.
 func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.Release, sink api.Sink) (api.Rollout, error) {
+	waits, err := e.waiting(ctx, w)
+	if err != nil {
+		return api.Rollout{}, err
+	}
+	if migration := waits.of(next.Environment, next.Service); migration != "" && live.Number == 0 {
+		return api.Rollout{Environment: next.Environment, Service: next.Service, Outcome: api.RolloutWaits, Reason: waitsFor(next.Environment, migration)}, nil
+	}
 	if live.Number > 0 && plan.Same(next, live) {
 		return api.UnchangedRollout(next.Environment, next.Service, live), nil
 	}
@@ -230,6 +244,8 @@ func (e *Engine) rolloutRelease(ctx context.Context, w *world, live, next fleet.
 	if err != nil {
 		return api.Rollout{}, err // no release is made that nobody rolls out
 	}
+	declared, _ := w.landscape.Service(next.Service)
+	p.OneFirst = slices.ContainsFunc(declared.Needs, func(n landscape.Ref) bool { return n.Kind == "database" })
 	if next, err = e.store.AddRelease(ctx, next); err != nil {
 		return api.Rollout{}, err
 	}

@@ -44,6 +44,7 @@ func (e *Engine) Abort(ctx context.Context, name string, r api.LeaveRequest, sin
 		may: func(_ *world, m *migration) error { return m.state.mayAbort() },
 		do: func(ctx context.Context, _ *world, m *migration, sink api.Sink) error {
 			err := sink.Timed(m.scope(), "abort", func() error {
+				m.withdraw(ctx, sink)
 				if r.WithoutSource {
 					return m.abortAlone(ctx)
 				}

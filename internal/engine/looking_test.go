@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"godwit/internal/api"
+	"godwit/internal/fleet"
 	"godwit/internal/migrate/migratetest"
 	"godwit/internal/site"
 )
@@ -27,10 +28,20 @@ import (
 type beside struct {
 	*front
 	source, target *migratetest.Server
+	starts         func(context.Context, fleet.Release) error // what instances do before they are ready
 
 	mu     sync.Mutex
 	open   map[string]bool
 	opened int
+}
+
+func (s *beside) Launch(ctx context.Context, r fleet.Release) error {
+	if s.starts != nil {
+		if err := s.starts(ctx, r); err != nil {
+			return err
+		}
+	}
+	return s.front.Launch(ctx, r)
 }
 
 func (s *beside) Database(context.Context, string, string) (site.DatabaseAccess, error) {

@@ -53,6 +53,15 @@ func (b *bench) turned(to migrate.Side) {
 	b.ok((&traffic{m}).Route(b.Context(), to))
 }
 
+// dataThere is what a sync comes to, without its databases: what has waited is launched.
+func (b *bench) dataThere() {
+	b.Helper()
+	w, err := b.current()
+	b.ok(err)
+	b.ok(b.changeMigration(b.Context(), w, "datacenter", func(s *migrationState) { s.Phase = phaseSynced }))
+	b.up()
+}
+
 // TestRoutesFollowTheTruth: the source serves until the cutover, the environment
 // after it, whatever happens in between.
 func TestRoutesFollowTheTruth(t *testing.T) {
@@ -73,6 +82,7 @@ func TestRoutesFollowTheTruth(t *testing.T) {
 		}
 	}
 	status("adopted", "source")
+	b.dataThere()
 	b.turned(migrate.Target)
 	b.gets(host, "production/till 1")
 	status("cut-over", "target")
@@ -177,6 +187,7 @@ func TestDownWithoutItsWorld(t *testing.T) {
 	t.Parallel()
 	b := withMigration(t)
 	b.up()
+	b.dataThere()
 	b.turned(migrate.Target)
 	b.ok(b.Engine.close())
 	b.open()

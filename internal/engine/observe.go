@@ -78,6 +78,11 @@ func (e *Engine) compare(ctx context.Context, w *world, images map[string]string
 	if err != nil {
 		return plan.Plan{}, err
 	}
+	return e.compareIn(ctx, w, images, names)
+}
+
+// compareIn is compare where only these environments count.
+func (e *Engine) compareIn(ctx context.Context, w *world, images map[string]string, names []string) (plan.Plan, error) {
 	observed, err := e.observe(ctx, w, names)
 	if err != nil {
 		return plan.Plan{}, err
@@ -96,7 +101,7 @@ func (e *Engine) compare(ctx context.Context, w *world, images map[string]string
 		}
 		have.Environments = append(have.Environments, env)
 	}
-	return plan.Compute(w.landscape, images, have), nil
+	return e.withhold(ctx, w, plan.Compute(w.landscape, images, have))
 }
 
 // routed are the remembered ingresses that the gateway answers for, one of each

@@ -110,6 +110,8 @@ func (e *Engine) resume(ctx context.Context, w *world, j *journal.Journal, run j
 		return e.resumeRollout(ctx, w, j, run, sink)
 	case migrate.KindCutover, migrate.KindRollback:
 		return e.resumeSwitch(ctx, w, j, run, sink)
+	case migrate.KindApply:
+		return e.resumeApply(ctx, w, j, run, sink)
 	case migrate.KindSync:
 		return e.resumeSync(ctx, run)
 	}

@@ -119,7 +119,7 @@ func (e *Engine) Plan(ctx context.Context, in api.Landscape, sink api.Sink) (pla
 	}
 	w, err := e.current()
 	if err != nil {
-		return plan.Compute(next.landscape, nil, plan.Have{}), nil
+		return e.withhold(ctx, next, plan.Compute(next.landscape, nil, plan.Have{}))
 	}
 	next.site = w.site
 	if err := next.elsewhere("godwit aws plan says what would change"); err != nil {

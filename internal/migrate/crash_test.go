@@ -34,9 +34,10 @@ type engine struct {
 	Generation     uint64
 	Step           string // die in or after this step; "" lives
 	After          bool
-	Delay          time.Duration // into the step
-	Undone         string        // die right after this step is undone
-	Sync           bool          // sync instead, and die after Delay
+	Delay          time.Duration  // into the step
+	Undone         string         // die right after this step is undone
+	Sync           bool           // sync instead, and die after Delay
+	Apply          *migrate.Apply // change definitions instead
 }
 
 const engineVariable = "GODWIT_MIGRATE_TEST_ENGINE"
@@ -79,7 +80,12 @@ func (e engine) main() error {
 		time.AfterFunc(e.Delay, die)
 		return writer.Sync(context.Background(), nil)
 	}
+	run := journal.Run{ID: e.Run, Kind: e.Plan.Kind(), Subject: "shop", Payload: e.Plan.Payload()}
 	steps := migrate.NewSwitch(e.Plan, []*postgres.Writer{writer}, migratetest.DialGate(e.Gate)).Steps()
+	if e.Apply != nil {
+		run.Kind, run.Payload = migrate.KindApply, e.Apply.Payload()
+		steps = migrate.ApplySteps(*e.Apply, e.Run, writer)
+	}
 	for i := range steps {
 		if steps[i].Name == e.Step {
 			steps[i].Do = e.deadly(steps[i].Do)
@@ -90,7 +96,6 @@ func (e engine) main() error {
 			steps[i].Undo = after.deadly(steps[i].Undo)
 		}
 	}
-	run := journal.Run{ID: e.Run, Kind: e.Plan.Kind(), Subject: "shop", Payload: e.Plan.Payload()}
 	do := journal.Open(s).Run
 	if e.Resume {
 		do = journal.Open(s).Resume

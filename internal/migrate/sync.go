@@ -20,6 +20,11 @@ func Check(ctx context.Context, readers []*postgres.Reader) (landscape.Findings,
 	return judge(ctx, readers, func(r *postgres.Reader) (landscape.Findings, error) { return r.Check(ctx) })
 }
 
+// Ways returns what has closed the way to the other side of a migration under way.
+func Ways(ctx context.Context, readers []*postgres.Reader) (landscape.Findings, error) {
+	return judge(ctx, readers, func(r *postgres.Reader) (landscape.Findings, error) { return r.Ways(ctx) })
+}
+
 // Reachable returns which servers can't reach their other side. It writes, and
 // takes that back: it is for operations, not for whoever looks.
 func Reachable(ctx context.Context, pairs []postgres.Pair) (landscape.Findings, error) {

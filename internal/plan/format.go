@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -35,7 +36,7 @@ func (p Plan) Format(w io.Writer, color bool) error {
 			fmt.Fprintf(&b, "    + %s\n", plain(c.To))
 		}
 	}
-	for _, k := range p.Kept {
+	for _, k := range slices.Concat(p.Kept, p.Waits) {
 		fmt.Fprintf(&b, "= %s\n    %s\n", plain(Change{Kind: k.Kind, Environment: k.Environment, Name: k.Name}.title()), plain(k.Reason))
 	}
 	b.WriteString(p.Summary() + "\n")
@@ -69,11 +70,14 @@ func (p Plan) Summary() string {
 	return s + p.summaryOfKept()
 }
 
-func (p Plan) summaryOfKept() string {
-	if len(p.Kept) == 0 {
-		return ""
+func (p Plan) summaryOfKept() (s string) {
+	if n := len(p.Kept); n > 0 {
+		s = fmt.Sprintf("; %d kept", n)
 	}
-	return fmt.Sprintf("; %d kept", len(p.Kept))
+	if n := len(p.Waits); n > 0 {
+		s += fmt.Sprintf("; %d to wait", n)
+	}
+	return s
 }
 
 // plain keeps what a site observed from steering a terminal.

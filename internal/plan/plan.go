@@ -56,6 +56,7 @@ type Plan struct {
 	Changes   []Change `json:"changes"`
 	Unchanged int      `json:"unchanged"` // things that are as declared
 	Kept      []Kept   `json:"kept,omitempty"`
+	Waits     []Kept   `json:"waits,omitempty"` // declared, and not made yet
 }
 
 // Kept is what is no longer declared and stays all the same. It is no change:

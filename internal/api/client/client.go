@@ -144,6 +144,11 @@ func (c *Client) Verify(ctx context.Context, name string, w Watch) (api.Verifica
 	return follow[api.Verification](ctx, c, migration(name, "/verify"), nil, w)
 }
 
+// Apply changes definitions on both sides.
+func (c *Client) Apply(ctx context.Context, name string, r api.ApplyRequest, w Watch) (api.Applied, error) {
+	return follow[api.Applied](ctx, c, migration(name, "/apply"), r, w)
+}
+
 // Finish removes the way back.
 func (c *Client) Finish(ctx context.Context, name string, r api.LeaveRequest, w Watch) (api.Migration, error) {
 	return follow[api.Migration](ctx, c, leave(name, "/finish", r), nil, w)

@@ -35,12 +35,20 @@ BEGIN
 	RETURN false;
 END $$;
 
+-- passes says whether this session is the one that godwit has let through for a moment: it makes a change of definitions
+-- that the other side has, or will have. A session cannot take the place of another: its begin is part of the pass.
+CREATE OR REPLACE FUNCTION godwit.passes() RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+	SELECT EXISTS (SELECT FROM godwit.state s, pg_stat_get_activity(pg_backend_pid()) a
+		WHERE s.key = 'pass' AND s.value = a.pid || ' ' || extract(epoch FROM a.backend_start))
+$$;
+REVOKE EXECUTE ON FUNCTION godwit.passes() FROM PUBLIC;
+
 -- Statement triggers fire for every role, and, enabled as ALWAYS, under session_replication_role too. The workers of a
 -- subscription fire them only for the initial copy and for TRUNCATE: these are let through.
 CREATE OR REPLACE FUNCTION godwit.guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
 	IF godwit.stands() THEN
-		IF EXISTS (SELECT FROM pg_stat_get_activity(pg_backend_pid()) a WHERE a.backend_type LIKE 'logical replication%') THEN
+		IF EXISTS (SELECT FROM pg_stat_get_activity(pg_backend_pid()) a WHERE a.backend_type LIKE 'logical replication%') OR godwit.passes() THEN
 			RETURN NULL;
 		END IF;
 		RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
@@ -51,15 +59,26 @@ BEGIN
 END $$;
 
 -- Let through are the sessions of an engine: they hold its lock, which any role may take, and are of a role that may
--- do everything here anyway. session_user is who logged in: only a superuser can change that.
+-- do everything here anyway. session_user is who logged in: only a superuser can change that. And what makes nothing,
+-- because it is there IF NOT EXISTS says so: applications begin with it. Whether it made something is known at its end.
 CREATE OR REPLACE FUNCTION godwit.guard_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
-	IF godwit.stands() AND NOT EXISTS (SELECT FROM pg_locks l, pg_roles r, pg_namespace n WHERE l.locktype = 'advisory' AND l.granted
+	IF NOT godwit.stands() OR godwit.passes() OR EXISTS (SELECT FROM pg_locks l, pg_roles r, pg_namespace n WHERE l.locktype = 'advisory' AND l.granted
 			AND l.pid = pg_backend_pid() AND l.classid::bigint = 1735353463
 			AND r.rolname = session_user AND n.nspname = 'godwit' AND (r.rolsuper OR r.oid = n.nspowner)) THEN
-		RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
-			MESSAGE = format('godwit: this side of the database is fenced, %s is refused', TG_TAG);
+		RETURN;
 	END IF;
+	IF TG_EVENT = 'ddl_command_end' THEN
+		IF NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands()) THEN
+			RETURN;
+		END IF;
+	ELSIF TG_TAG IN ('CREATE TABLE', 'CREATE SCHEMA', 'CREATE SEQUENCE', 'CREATE EXTENSION', 'CREATE INDEX')
+			AND current_query() ~* 'if\s+not\s+exists' AND current_query() !~* 'concurrently' THEN
+		RETURN;
+	END IF;
+	RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
+		MESSAGE = format('godwit: this side of the database is fenced, %s is refused', TG_TAG),
+		HINT = 'Its other side holds the truth, or is about to. Before the cutover nothing is to be made here: the definitions come from the source. godwit migrate apply changes them on both sides.';
 END $$;
 
 DROP FUNCTION IF EXISTS godwit.raise_fence(boolean);
@@ -165,11 +184,57 @@ BEGIN
 	END LOOP;
 END $$;
 
+-- note_change notes, in the transaction that changes definitions, that it did, and ends the barrier for rows behind it. On
+-- the side that rows come from it also marks the place in their stream: the number that it returns arrives on the other
+-- side after all rows of before and before all rows of after.
+CREATE OR REPLACE FUNCTION godwit.note_change(id text, from_side text) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+	place bigint;
+BEGIN
+	IF from_side <> '' THEN
+		UPDATE godwit.marker m SET n = m.n + 1 WHERE m.side = from_side RETURNING m.n INTO STRICT place;
+	END IF;
+	INSERT INTO godwit.state VALUES ('changed', id) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+	DELETE FROM godwit.state WHERE key = 'barrier';
+	RETURN place;
+END $$;
+REVOKE EXECUTE ON FUNCTION godwit.note_change(text, text) FROM PUBLIC;
+
+-- await_change keeps the stream at a place until this side has the definitions that the rows behind it need. Its lock says
+-- that everything before the place has arrived. It fails after a while, for a transaction may not see what others commit;
+-- the stream begins there again.
+CREATE OR REPLACE FUNCTION godwit.await_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+	FOR looked IN 0..250 LOOP
+		IF NOT EXISTS (SELECT FROM godwit.state s WHERE s.key = 'barrier' AND s.value::bigint <= NEW.n) THEN
+			RETURN NEW;
+		END IF;
+		IF looked = 0 THEN
+			PERFORM pg_advisory_xact_lock_shared(1735353464, 1);
+		END IF;
+		PERFORM pg_sleep(0.02);
+	END LOOP;
+	RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'godwit: rows wait for a change of definitions';
+END $$;
+
+DO $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'godwit.marker'::regclass AND tgname = 'godwit_await') THEN
+		CREATE TRIGGER godwit_await BEFORE UPDATE ON godwit.marker FOR EACH ROW EXECUTE FUNCTION godwit.await_change();
+		ALTER TABLE godwit.marker ENABLE REPLICA TRIGGER godwit_await;
+	END IF;
+END $$;
+
 DO $$
 BEGIN
 	IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'godwit_guard') THEN
 		CREATE EVENT TRIGGER godwit_guard ON ddl_command_start EXECUTE FUNCTION godwit.guard_ddl();
 		ALTER EVENT TRIGGER godwit_guard ENABLE ALWAYS;
+	END IF;
+	IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'godwit_guard_end') THEN
+		CREATE EVENT TRIGGER godwit_guard_end ON ddl_command_end
+			WHEN TAG IN ('CREATE TABLE', 'CREATE SCHEMA', 'CREATE SEQUENCE', 'CREATE EXTENSION', 'CREATE INDEX') EXECUTE FUNCTION godwit.guard_ddl();
+		ALTER EVENT TRIGGER godwit_guard_end ENABLE ALWAYS;
 	END IF;
 EXCEPTION WHEN insufficient_privilege THEN
 	NULL; -- plain Postgres lets only superusers; RDS lets its administrators

@@ -43,7 +43,7 @@ BEGIN
 	END LOOP;
 END $$`, literal(p.outgoing(side)), literal(p.proof(side))),
 		"DROP PUBLICATION IF EXISTS " + ident(p.publication()),
-		"DROP EVENT TRIGGER IF EXISTS " + guardTrigger,
+		dropEventTriggers,
 		fmt.Sprintf(`DO $$
 DECLARE
 	t regclass;

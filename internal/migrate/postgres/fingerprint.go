@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // definitions lists every definition that matters for moving, as (object, md5).
@@ -84,20 +86,26 @@ func (b *Reader) fingerprint(ctx context.Context, side string) (map[string]strin
 	if err != nil {
 		return nil, err
 	}
+	all, err := definitionsIn(ctx, conn)
+	return all, b.about(side, err)
+}
+
+// definitionsIn is every definition that a session sees, with its sum.
+func definitionsIn(ctx context.Context, conn *pgx.Conn) (map[string]string, error) {
 	rows, err := conn.Query(ctx, definitions)
 	if err != nil {
-		return nil, b.about(side, err)
+		return nil, err
 	}
 	defer rows.Close()
 	all := map[string]string{}
 	for rows.Next() {
 		var object, sum string
 		if err := rows.Scan(&object, &sum); err != nil {
-			return nil, b.about(side, err)
+			return nil, err
 		}
 		all[object] = sum
 	}
-	return all, b.about(side, rows.Err())
+	return all, rows.Err()
 }
 
 // rememberFingerprint notes the definitions of side as they are now.
@@ -122,13 +130,9 @@ func (b *Reader) Unchanged(ctx context.Context, side string) error {
 	if err != nil || values[0] == "t" {
 		return b.about(side, err)
 	}
-	values, err = batch(ctx, conn, "SELECT value FROM godwit.state WHERE key = 'definitions'")
+	before, err := b.noted(ctx, side)
 	if err != nil {
-		return b.about(side, err)
-	}
-	before := map[string]string{}
-	if err := json.Unmarshal([]byte(values[0]), &before); err != nil {
-		return b.about(side, fmt.Errorf("%w: no definitions noted, run sync first", ErrState))
+		return err
 	}
 	now, err := b.fingerprint(ctx, side)
 	if err != nil {
@@ -138,6 +142,19 @@ func (b *Reader) Unchanged(ctx context.Context, side string) error {
 		return b.about(side, fmt.Errorf("%w: %s", ErrChanged, strings.Join(changes, ", ")))
 	}
 	return nil
+}
+
+// noted are the definitions of side as they were remembered.
+func (b *Reader) noted(ctx context.Context, side string) (map[string]string, error) {
+	values, err := b.read(ctx, side, stateOf("definitions"))
+	if err != nil {
+		return nil, err
+	}
+	before := map[string]string{}
+	if err := json.Unmarshal([]byte(values[0]), &before); err != nil {
+		return nil, b.about(side, fmt.Errorf("%w: no definitions noted, run sync first", ErrState))
+	}
+	return before, nil
 }
 
 // diff names what was added, changed and dropped, sorted; at most 20 of them.

@@ -27,6 +27,9 @@ const keyApparatus = "apparatus"
 // guardTrigger is the name of the trigger on every table that moves.
 const guardTrigger = "godwit_guard"
 
+// dropEventTriggers drops those that refuse definitions.
+const dropEventTriggers = "DROP EVENT TRIGGER IF EXISTS " + guardTrigger + "; DROP EVENT TRIGGER IF EXISTS " + guardTrigger + "_end"
+
 // lockPatience is how long a guard waits for a table at a time: everybody who
 // wants to write to that table waits behind it.
 const lockPatience = 200 * time.Millisecond
@@ -136,6 +139,6 @@ func (b *Writer) unguard(ctx context.Context, side string) error {
 	if err != nil {
 		return fmt.Errorf("taking guards from tables: %w", err)
 	}
-	_, err = b.write(ctx, side, "DROP EVENT TRIGGER IF EXISTS "+guardTrigger)
+	_, err = b.write(ctx, side, dropEventTriggers)
 	return err
 }

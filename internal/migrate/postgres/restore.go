@@ -100,7 +100,7 @@ func (b *Writer) prepareRestore(ctx context.Context, e extensions) error {
 	if err := b.makeRole(ctx, conn, b.restorer(), "LOGIN", may); err != nil {
 		return b.about(Target, err)
 	}
-	statements := []string{"BEGIN", "SET LOCAL client_min_messages = error", "DROP EVENT TRIGGER IF EXISTS " + guardTrigger} // made again by equip
+	statements := []string{"BEGIN", "SET LOCAL client_min_messages = error", dropEventTriggers} // made again by equip
 	for _, s := range e.schemas {
 		statements = append(statements, "CREATE SCHEMA IF NOT EXISTS "+s, "GRANT CREATE, USAGE ON SCHEMA "+s+" TO "+ident(b.restorer())+", "+b.owner())
 	}

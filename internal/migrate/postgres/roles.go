@@ -38,7 +38,7 @@ func (p *Pair) prober() string { return p.name() + "_t" }
 
 // ownRoles are godwit's on each side.
 func (p *Pair) ownRoles() []string {
-	return []string{p.comparer(), p.streamer(), p.applier(), p.prober()}
+	return []string{p.comparer(), p.streamer(), p.applier(), p.prober(), p.changer()}
 }
 
 // login is a password for a role, with what a server keeps of it: a statement that
@@ -115,7 +115,7 @@ func (p *Pair) makeRole(ctx context.Context, conn *pgx.Conn, role, attributes, m
 	if err := dropRoles(ctx, conn, role); err != nil {
 		return err
 	}
-	rights, err := column(ctx, conn, strings.NewReplacer("$1", literal(p.publication()), "$2", literal(role)).Replace(may))
+	rights, err := column(ctx, conn, p.rights(role, may))
 	if err != nil {
 		return err
 	}
@@ -130,6 +130,11 @@ func (p *Pair) makeRole(ctx context.Context, conn *pgx.Conn, role, attributes, m
 	_, err = batch(ctx, conn, append(append([]string{"BEGIN", "SET LOCAL client_min_messages = error", "CREATE ROLE " + ident(role) + " " + attributes,
 		"GRANT " + ident(role) + " TO CURRENT_USER" + member}, rights...), "COMMIT")...)
 	return err
+}
+
+// rights is the query for the statements that let a role do what it may.
+func (p *Pair) rights(role, may string) string {
+	return strings.NewReplacer("$1", literal(p.publication()), "$2", literal(role)).Replace(may)
 }
 
 // dropRoles drops roles of godwit with all that they may; what they own becomes the engine's.

@@ -49,7 +49,11 @@ func (b *Reader) wayOpen(ctx context.Context, all landscape.Findings) (landscape
 		err := b.Unchanged(ctx, side)
 		switch {
 		case errors.Is(err, ErrChanged):
-			all = append(all, b.finding(side, landscape.Error, err.Error(), ChangedMend))
+			mend := ChangedMend
+			if truth != "" && side != truth {
+				mend = "undo it there: the " + truth + " holds the truth"
+			}
+			all = append(all, b.finding(side, landscape.Error, err.Error(), mend))
 		case err != nil && !errors.Is(err, ErrState): // nothing is noted while rows are copied
 			return all, err
 		}
@@ -65,7 +69,15 @@ func (b *Reader) wayOpen(ctx context.Context, all landscape.Findings) (landscape
 }
 
 // ChangedMend is what to do about ErrChanged: definitions are not replicated.
-const ChangedMend = "make the same change on the other side, or undo it; before the cutover also: abort the migration and sync again"
+const ChangedMend = "give the other side the same: godwit migrate apply FILE --catch-up, where FILE has the statements that were run; or undo them"
+
+// Follows says that the target refuses writes: it does not hold the truth.
+func (b *Reader) Follows(ctx context.Context) (bool, error) { return b.fenced(ctx, Target) }
+
+// Ways finds what has closed the way to the other side since the sync.
+func (b *Reader) Ways(ctx context.Context) (landscape.Findings, error) {
+	return b.wayOpen(ctx, landscape.Findings{})
+}
 
 // lostSlot says that the log which the other side still needs is gone, or about to
 // go: its server keeps no more of it.

@@ -56,7 +56,7 @@ func (b *Reader) Status(ctx context.Context) (Status, error) {
 	}
 	s.Phase = phaseOf(fenced[Source], fenced[Target], p)
 	if s.Phase == Synced || s.Phase == Moved {
-		found, err := b.wayOpen(ctx, nil)
+		found, err := b.Ways(ctx)
 		if err != nil {
 			return s, err
 		}
