@@ -181,18 +181,14 @@ func (s *Site) freeLoopback(r *record) (uint8, error) {
 
 // Remove implements site.Site.
 func (s *Site) Remove(ctx context.Context, name string) error {
-	unlock, err := s.lock(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	r, err := s.load(name)
+	r, unlock, err := s.locked(ctx, name)
 	if errors.Is(err, site.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	return s.remove(ctx, r)
 }
 

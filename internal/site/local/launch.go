@@ -34,29 +34,21 @@ func (s *Site) Launch(ctx context.Context, release fleet.Release) error {
 
 // announce tells the gateway what instances there are.
 func (s *Site) announce(ctx context.Context, environment, service string) error {
-	unlock, err := s.lock(ctx, environment)
+	r, unlock, err := s.locked(ctx, environment)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	r, err := s.load(environment)
-	if err != nil {
-		return err
-	}
 	return s.publish(ctx, r, service)
 }
 
 // begin writes the release's instances down and has them started.
 func (s *Site) begin(ctx context.Context, release fleet.Release) ([]string, error) {
-	unlock, err := s.lock(ctx, release.Environment)
+	r, unlock, err := s.locked(ctx, release.Environment)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	r, err := s.load(release.Environment)
-	if err != nil {
-		return nil, err
-	}
 	v, err := r.service(release.Service)
 	if err != nil {
 		return nil, err

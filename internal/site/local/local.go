@@ -196,4 +196,17 @@ func (s *Site) lock(ctx context.Context, environment string) (unlock func(), err
 	}
 }
 
+// locked makes the caller the only one that changes an environment, and loads its
+// record. site.ErrNotFound when there is none.
+func (s *Site) locked(ctx context.Context, environment string) (r *record, unlock func(), err error) {
+	if unlock, err = s.lock(ctx, environment); err != nil {
+		return nil, nil, err
+	}
+	if r, err = s.load(environment); err != nil {
+		unlock()
+		return nil, nil, err
+	}
+	return r, unlock, nil
+}
+
 func pool(environment, service string) string { return environment + "/" + service }

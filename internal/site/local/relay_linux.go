@@ -33,15 +33,11 @@ const (
 
 // OpenRelay implements site.Relayer.
 func (s *Site) OpenRelay(ctx context.Context, environment, database, sourceAddress string) (site.Relay, error) {
-	unlock, err := s.lock(ctx, environment)
+	r, unlock, err := s.locked(ctx, environment)
 	if err != nil {
 		return site.Relay{}, err
 	}
 	defer unlock()
-	r, err := s.load(environment)
-	if err != nil {
-		return site.Relay{}, err
-	}
 	if r.Databases[database] == nil {
 		return site.Relay{}, fmt.Errorf("database %q in environment %s: %w", database, environment, site.ErrNotFound)
 	}
@@ -198,18 +194,14 @@ func readRelay(ctx context.Context, out *os.File, process *os.Process) (relay.Re
 
 // CloseRelay implements site.Relayer.
 func (s *Site) CloseRelay(ctx context.Context, environment, database string) error {
-	unlock, err := s.lock(ctx, environment)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	r, err := s.load(environment)
+	r, unlock, err := s.locked(ctx, environment)
 	if errors.Is(err, site.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	return s.closeRelay(ctx, r, database)
 }
 

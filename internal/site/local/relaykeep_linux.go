@@ -138,15 +138,11 @@ func (s *Site) relayFails(ctx context.Context, r *record, database string) bool 
 }
 
 func (s *Site) restartRelay(ctx context.Context, environment, database string) error {
-	unlock, err := s.lock(ctx, environment)
+	r, unlock, err := s.locked(ctx, environment)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	r, err := s.load(environment)
-	if err != nil {
-		return err
-	}
 	open := r.Relays[database]
 	if open == nil {
 		return nil // closed meanwhile
@@ -169,15 +165,11 @@ func (s *Site) restartRelay(ctx context.Context, environment, database string) e
 
 // told notes that the other end knows where every relay listens.
 func (s *Site) told(ctx context.Context, environment string) error {
-	unlock, err := s.lock(ctx, environment)
+	r, unlock, err := s.locked(ctx, environment)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	r, err := s.load(environment)
-	if err != nil {
-		return err
-	}
 	for _, open := range r.Relays {
 		open.Untold = false
 	}

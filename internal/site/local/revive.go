@@ -64,15 +64,11 @@ func (s *Site) Revive(ctx context.Context, environment string) error {
 			return err
 		}
 	}
-	unlock, err := s.lock(ctx, environment)
+	r, unlock, err := s.locked(ctx, environment)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	r, err := s.load(environment)
-	if err != nil {
-		return err
-	}
 	if err := r.there(); err != nil {
 		return err
 	}

@@ -17,15 +17,11 @@ import (
 
 // Shift implements site.Site.
 func (s *Site) Shift(ctx context.Context, environment, service string, weights fleet.Weights) error {
-	unlock, err := s.lock(ctx, environment)
+	r, unlock, err := s.locked(ctx, environment)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	r, err := s.load(environment)
-	if err != nil {
-		return err
-	}
 	v, err := r.service(service)
 	if err != nil {
 		return err
@@ -85,15 +81,11 @@ func (s *Site) Drain(ctx context.Context, environment, service string, release i
 
 // Retire implements site.Site.
 func (s *Site) Retire(ctx context.Context, environment, service string, release int) error {
-	unlock, err := s.lock(ctx, environment)
+	r, unlock, err := s.locked(ctx, environment)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	r, err := s.load(environment)
-	if err != nil {
-		return err
-	}
 	v, err := r.service(service)
 	if err != nil {
 		return err
