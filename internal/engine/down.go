@@ -51,7 +51,7 @@ func (e *Engine) remains(ctx context.Context, sink api.Sink) (*world, error) {
 	if err != nil {
 		e.log.Warn("removing what is left without its settings", "error", err)
 	}
-	w.settings = s.merge(api.UpRequest{Landscape: s.Landscape})
+	w.settings = s.complete()
 	return w, e.openSite(ctx, w, sink)
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -296,4 +297,46 @@ func TestAdoptedFirst(t *testing.T) {
 	_, err = b.tryUp(false)
 	b.fails(err, api.Failed, "production/menu", "test/menu")
 	b.gets(host, "source")
+}
+
+// TestRefusedSettlesNothing: a command that cannot be meant changes nothing, also
+// not what another has left unfinished.
+func TestRefusedSettlesNothing(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	b.up()
+	b.stuck()
+	b.front.SetFail(nil) // whoever settles it now succeeds
+	for name, command := range map[string]func() error{
+		"cutover":  func() error { _, err := b.Cutover(t.Context(), "datacenter", b.events.sink()); return err },
+		"rollback": func() error { _, err := b.RollbackMigration(t.Context(), "datacenter", b.events.sink()); return err },
+		"verify":   func() error { _, err := b.Verify(t.Context(), "datacenter", b.events.sink()); return err },
+		"finish": func() error {
+			_, err := b.Finish(t.Context(), "datacenter", api.LeaveRequest{}, b.events.sink())
+			return err
+		},
+	} {
+		b.fails(command(), api.Usage, "the")
+		if left, err := b.journal.Unfinished(t.Context()); err != nil || len(left) != 1 {
+			t.Errorf("after %s, which is refused: %d runs unfinished, %v", name, len(left), err)
+		}
+	}
+}
+
+// TestSettingsAsStored: an engine reads what an older one has written down, and
+// what it writes down is its own, whatever the API becomes.
+func TestSettingsAsStored(t *testing.T) {
+	t.Parallel()
+	const stored = `{"landscape":{"dir":"/srv/bistro","files":[{"name":"landscape.hcl","bytes":"bGFuZHNjYXBlICJiaXN0cm8iIHt9Cg=="}],"env":{"TILL_URL":"http://127.0.0.1:1"}},` +
+		`"site":"aws","aws":{"endpoint":"http://127.0.0.1:2","profile":"bistro","database_ca":"/bundle.pem"},"account":"1","listen":"127.0.0.1:3","isolation":"none"}`
+	var s settings
+	if err := json.Unmarshal([]byte(stored), &s); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.Landscape.parse(); err != nil || l.Name != "bistro" {
+		t.Errorf("landscape %+v, %v", l, err)
+	}
+	if written, err := json.Marshal(s.complete()); err != nil || string(written) != stored {
+		t.Errorf("%s, %v", written, err)
+	}
 }

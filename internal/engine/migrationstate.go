@@ -75,7 +75,7 @@ func (e *Engine) migrationsStay(ctx context.Context, w *world, p plan.Plan) erro
 	}
 	before := &landscape.Landscape{}
 	if s, found, err := e.loadSettings(ctx); err == nil && found {
-		if l, err := parse(s.Landscape); err == nil {
+		if l, err := s.Landscape.parse(); err == nil {
 			before = l
 		}
 	}

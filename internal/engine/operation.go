@@ -20,15 +20,15 @@ type operation struct {
 	apart bool
 	// migration is the name of the one that it is about.
 	migration string
-	// may refuses what cannot be meant, before anything is opened or begun.
+	// may refuses what cannot be meant, before anything is settled, opened or begun.
 	may func(w *world, m *migration) error
 	// links says which ways to the migration's databases it needs.
 	links opening
 	do    func(ctx context.Context, w *world, m *migration, sink api.Sink) error
 }
 
-// operate does an operation: it claims the right to change things, settles what
-// was under way, refuses or opens what is needed, does it, closes that again and
+// operate does an operation: it claims the right to change things, refuses it or
+// settles what was under way, opens what is needed, does it, closes that again and
 // gives the right back. What it says is in the engine's log too, as are its begin
 // and its end, and secrets are in none of it.
 func (e *Engine) operate(ctx context.Context, o operation, sink api.Sink) error {
@@ -57,24 +57,15 @@ func (e *Engine) attempt(ctx context.Context, o operation, sink api.Sink) error 
 	if err != nil {
 		return err
 	}
-	if o.migration != "" { // it is refused even where nothing can be settled
-		if _, err := w.migration(o.migration); err != nil {
-			return err
-		}
+	m, err := e.allowed(ctx, w, o)
+	if err != nil {
+		return err // and nothing was settled for it
 	}
 	if !o.apart {
 		if err := e.settleFor(ctx, w, o.environments, sink); err != nil {
 			return err
 		}
-	}
-	var m *migration
-	if o.migration != "" {
-		if m, err = e.migration(ctx, w, o.migration); err != nil {
-			return err
-		}
-	}
-	if o.may != nil {
-		if err := o.may(w, m); err != nil {
+		if m, err = e.allowed(ctx, w, o); err != nil { // what was settled may be a switch of this migration
 			return err
 		}
 	}
@@ -85,6 +76,20 @@ func (e *Engine) attempt(ctx context.Context, o operation, sink api.Sink) error 
 		defer func() { m.links.close() }() // which may not be those that were opened first
 	}
 	return o.do(ctx, w, m, sink)
+}
+
+// allowed finds the migration that an operation is about, as it stands now, and
+// refuses what cannot be meant there.
+func (e *Engine) allowed(ctx context.Context, w *world, o operation) (m *migration, err error) {
+	if o.migration != "" {
+		if m, err = e.migration(ctx, w, o.migration); err != nil {
+			return nil, err
+		}
+	}
+	if o.may == nil {
+		return m, nil
+	}
+	return m, o.may(w, m)
 }
 
 // scene is the world that an operation works on.

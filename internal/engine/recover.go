@@ -58,7 +58,7 @@ func (e *Engine) troubles() string {
 // lastWorld is the world of the last engine.
 func (e *Engine) lastWorld(ctx context.Context, s settings) (*world, error) {
 	e.secrets.keep(s.secrets())
-	l, err := parse(s.Landscape)
+	l, err := s.Landscape.parse()
 	if err != nil {
 		return nil, err
 	}

@@ -24,12 +24,12 @@ const (
 // as it was handed over, with the values of its env references, and where the
 // gateway listens. The store is readable by its owner only.
 type settings struct {
-	Landscape api.Landscape `json:"landscape"`
-	Site      string        `json:"site,omitempty"` // "" in those of older versions: local
-	AWS       api.AWS       `json:"aws,omitzero"`
-	Account   string        `json:"account,omitempty"` // that the environments are in, where a site has such
-	Listen    string        `json:"listen"`
-	Isolation string        `json:"isolation"`
+	Landscape declaration `json:"landscape"`
+	Site      string      `json:"site,omitempty"` // "" in those of older versions: local
+	AWS       awsAccess   `json:"aws,omitzero"`
+	Account   string      `json:"account,omitempty"` // that the environments are in, where a site has such
+	Listen    string      `json:"listen"`
+	Isolation string      `json:"isolation"`
 }
 
 func (e *Engine) loadSettings(ctx context.Context) (settings, bool, error) {
@@ -47,7 +47,7 @@ func (e *Engine) saveSettings(ctx context.Context, s settings) error {
 
 // declare is the world that a request declares, still without its site.
 func (e *Engine) declare(ctx context.Context, r api.UpRequest) (*world, error) {
-	l, err := parse(r.Landscape)
+	l, err := declared(r.Landscape).parse()
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (e *Engine) declare(ctx context.Context, r api.UpRequest) (*world, error) {
 
 // sameAsBefore refuses to change what was chosen with the first up.
 func (e *Engine) sameAsBefore(ctx context.Context, s settings, l *landscape.Landscape, r api.UpRequest) error {
-	before, err := parse(s.Landscape)
+	before, err := s.Landscape.parse()
 	switch {
 	case err == nil && before.Name != l.Name:
 		return api.Fail(api.Refused, "this engine runs landscape %q, not %q: choose another state directory with --state, or run godwit down first", before.Name, l.Name)
@@ -86,17 +86,25 @@ func (s settings) merge(r api.UpRequest) settings {
 	values := map[string]string{}
 	maps.Copy(values, s.Landscape.Env) // a variable that is no longer exported keeps its last value
 	maps.Copy(values, r.Landscape.Env)
-	s.Landscape = r.Landscape
+	s.Landscape = declared(r.Landscape)
 	s.Landscape.Env = values
-	s.Site = cmp.Or(s.Site, r.Site, defaultSite)
+	s.Site = cmp.Or(s.Site, r.Site)
 	if r.AWS != nil {
 		s.AWS.Endpoint, s.AWS.DatabaseCA = cmp.Or(r.AWS.Endpoint, s.AWS.Endpoint), cmp.Or(r.AWS.DatabaseCA, s.AWS.DatabaseCA) // no later up checks certificates less
 		if r.AWS.Profile != "" || r.AWS.Keys.ID != "" {                                                                       // one or the other: who they are is said as a whole
-			s.AWS.Profile, s.AWS.Keys = r.AWS.Profile, r.AWS.Keys
+			s.AWS.Profile, s.AWS.Keys = r.AWS.Profile, awsKeys(r.AWS.Keys)
 		}
 	}
-	s.Listen = cmp.Or(r.Listen, s.Listen, defaultListen)
-	s.Isolation = cmp.Or(s.Isolation, r.Isolation, defaultIsolation)
+	s.Listen = cmp.Or(r.Listen, s.Listen)
+	s.Isolation = cmp.Or(s.Isolation, r.Isolation)
+	return s.complete()
+}
+
+// complete has the defaults where nothing was chosen.
+func (s settings) complete() settings {
+	s.Site = cmp.Or(s.Site, defaultSite)
+	s.Listen = cmp.Or(s.Listen, defaultListen)
+	s.Isolation = cmp.Or(s.Isolation, defaultIsolation)
 	return s
 }
 
@@ -108,19 +116,6 @@ func (s settings) secrets() map[string]string {
 	}
 	all["AWS_SECRET_ACCESS_KEY"], all["AWS_SESSION_TOKEN"] = s.AWS.Keys.Secret, s.AWS.Keys.Session
 	return all
-}
-
-// parse reads a landscape as it came over the API. Findings are a Usage Failure.
-func parse(in api.Landscape) (*landscape.Landscape, error) {
-	var files []landscape.File
-	for _, f := range in.Files {
-		files = append(files, landscape.File{Name: f.Name, Bytes: f.Bytes})
-	}
-	l, findings := landscape.Parse(files)
-	if findings.HasErrors() {
-		return nil, &api.Failure{Code: api.Usage, Message: "the landscape has findings", Findings: findings}
-	}
-	return l, nil
 }
 
 // bind puts the values of env.NAME references into the services' configuration,
