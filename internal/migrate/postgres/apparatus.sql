@@ -1,4 +1,6 @@
 -- What godwit keeps in each side of a moving database. Run as often as wanted.
+-- Where pg_temp is not named it is looked into first: whoever calls one of these functions could put a view of his own
+-- in the place of one of the server's, and have it run with the rights of the function's owner.
 CREATE TABLE IF NOT EXISTS godwit.state (key text PRIMARY KEY, value text NOT NULL);
 
 -- Published: a row that arrives on the other side says that all before it has arrived.
@@ -20,12 +22,12 @@ INSERT INTO godwit.fence DEFAULT VALUES ON CONFLICT DO NOTHING;
 -- the decision must not take the fence for one that has ended.
 CREATE SEQUENCE IF NOT EXISTS godwit.until MINVALUE 0 START 9223372036854775807;
 
-CREATE OR REPLACE FUNCTION godwit.now() RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog AS
+CREATE OR REPLACE FUNCTION godwit.now() RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS
 	$$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint $$;
 
 -- stands says whether writes are refused now. It reads the clock before the deadline: what decide has made one for good
 -- in between was in time then.
-CREATE OR REPLACE FUNCTION godwit.stands() RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.stands() RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	t CONSTANT bigint := godwit.now();
 BEGIN
@@ -37,7 +39,7 @@ END $$;
 
 -- passes says whether this session is the one that godwit has let through for a moment: it makes a change of definitions
 -- that the other side has, or will have. A session cannot take the place of another: its begin is part of the pass.
-CREATE OR REPLACE FUNCTION godwit.passes() RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.passes() RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT EXISTS (SELECT FROM godwit.state s, pg_stat_get_activity(pg_backend_pid()) a
 		WHERE s.key = 'pass' AND s.value = a.pid || ' ' || extract(epoch FROM a.backend_start))
 $$;
@@ -45,7 +47,7 @@ REVOKE EXECUTE ON FUNCTION godwit.passes() FROM PUBLIC;
 
 -- Statement triggers fire for every role, and, enabled as ALWAYS, under session_replication_role too. The workers of a
 -- subscription fire them only for the initial copy and for TRUNCATE: these are let through.
-CREATE OR REPLACE FUNCTION godwit.guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF godwit.stands() THEN
 		IF EXISTS (SELECT FROM pg_stat_get_activity(pg_backend_pid()) a WHERE a.backend_type LIKE 'logical replication%') OR godwit.passes() THEN
@@ -61,9 +63,9 @@ END $$;
 -- Let through are the sessions of an engine: they hold its lock, which any role may take, and are of a role that may
 -- do everything here anyway. session_user is who logged in: only a superuser can change that. And what makes nothing,
 -- because it is there IF NOT EXISTS says so: applications begin with it. Whether it made something is known at its end.
-CREATE OR REPLACE FUNCTION godwit.guard_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.guard_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	IF NOT godwit.stands() OR godwit.passes() OR EXISTS (SELECT FROM pg_locks l, pg_roles r, pg_namespace n WHERE l.locktype = 'advisory' AND l.granted
+	IF NOT godwit.stands() OR godwit.passes() OR EXISTS (SELECT FROM pg_catalog.pg_locks l, pg_catalog.pg_roles r, pg_catalog.pg_namespace n WHERE l.locktype = 'advisory' AND l.granted
 			AND l.pid = pg_backend_pid() AND l.classid::bigint = 1735353463
 			AND r.rolname = session_user AND n.nspname = 'godwit' AND (r.rolsuper OR r.oid = n.nspowner)) THEN
 		RETURN;
@@ -84,14 +86,14 @@ END $$;
 DROP FUNCTION IF EXISTS godwit.raise_fence(boolean);
 
 -- raise_fence refuses writes for good, and lets everybody connect and read.
-CREATE OR REPLACE FUNCTION godwit.raise_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.raise_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM setval('godwit.until', 9223372036854775807);
 	UPDATE godwit.fence SET raised = true WHERE NOT raised;
 END $$;
 
 -- raise_until refuses writes until a time. What arrives after it does nothing.
-CREATE OR REPLACE FUNCTION godwit.raise_until(deadline bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.raise_until(deadline bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM FROM godwit.fence FOR UPDATE;
 	IF godwit.stands() THEN
@@ -103,7 +105,7 @@ BEGIN
 END $$;
 
 -- in_time fails when a time has passed.
-CREATE OR REPLACE FUNCTION godwit.in_time(deadline bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.in_time(deadline bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF godwit.now() >= deadline THEN
 		RAISE EXCEPTION USING ERRCODE = 'GW001', MESSAGE = 'godwit: the time for this is over';
@@ -112,7 +114,7 @@ END $$;
 
 -- decide makes the fence that was raised until deadline one for good, if it stands: true from then on, however often
 -- it is asked. First it is made one for good, then the clock is read: who was refused before stays refused.
-CREATE OR REPLACE FUNCTION godwit.decide(deadline bigint) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.decide(deadline bigint) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	never  CONSTANT bigint := 9223372036854775807;
 	stands bigint;
@@ -134,7 +136,7 @@ BEGIN
 END $$;
 
 -- close_fence makes new sessions read-only.
-CREATE OR REPLACE FUNCTION godwit.close_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.close_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	UPDATE godwit.fence SET closed = true, closed_at = clock_timestamp(), prior_read_only = (
 		SELECT split_part(c, '=', 2) FROM pg_db_role_setting s, unnest(s.setconfig) c
@@ -147,7 +149,7 @@ BEGIN
 END $$;
 
 -- thaw restores what there was before close_fence. Writes are refused as before.
-CREATE OR REPLACE FUNCTION godwit.thaw() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.thaw() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	f godwit.fence;
 BEGIN
@@ -168,14 +170,14 @@ BEGIN
 END $$;
 
 -- lower_fence lets everybody write, and restores what there was before.
-CREATE OR REPLACE FUNCTION godwit.lower_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.lower_fence() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM godwit.thaw();
 	UPDATE godwit.fence SET raised = false WHERE raised;
 END $$;
 
 -- await_replay waits until a subscription of this side has replayed beyond a position.
-CREATE OR REPLACE FUNCTION godwit.await_replay(origin text, marker pg_lsn, deadline bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.await_replay(origin text, marker pg_lsn, deadline bigint) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	LOOP
 		PERFORM godwit.in_time(deadline);
@@ -187,7 +189,7 @@ END $$;
 -- note_change notes, in the transaction that changes definitions, that it did, and ends the barrier for rows behind it. On
 -- the side that rows come from it also marks the place in their stream: the number that it returns arrives on the other
 -- side after all rows of before and before all rows of after.
-CREATE OR REPLACE FUNCTION godwit.note_change(id text, from_side text) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.note_change(id text, from_side text) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	place bigint;
 BEGIN
@@ -203,7 +205,7 @@ REVOKE EXECUTE ON FUNCTION godwit.note_change(text, text) FROM PUBLIC;
 -- await_change keeps the stream at a place until this side has the definitions that the rows behind it need. Its lock says
 -- that everything before the place has arrived. It fails after a while, for a transaction may not see what others commit;
 -- the stream begins there again.
-CREATE OR REPLACE FUNCTION godwit.await_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION godwit.await_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	FOR looked IN 0..250 LOOP
 		IF NOT EXISTS (SELECT FROM godwit.state s WHERE s.key = 'barrier' AND s.value::bigint <= NEW.n) THEN

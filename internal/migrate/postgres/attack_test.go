@@ -1,8 +1,12 @@
 package postgres_test
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"godwit/internal/migrate/migratetest"
 	"godwit/internal/migrate/postgres"
@@ -120,6 +124,45 @@ func noTableOwnerBecomesSuperuser(t *testing.T, options ...postgrestest.Option) 
 		t.Error(err)
 	}
 	none("finish")
+}
+
+// Temporary views and tables come before the server's own where a function does not
+// say otherwise: what guards a fence looks at none of them.
+func TestTemporaryNamesOpenNothing(t *testing.T) {
+	t.Parallel()
+	source, _, b := synced(t, 10)
+	migratetest.Exec(t, source.Admin, mallory...)
+	may := []string{"CREATE TEMPORARY TABLE pg_roles AS SELECT session_user AS rolname, true AS rolsuper, 1 AS oid",
+		"CREATE TEMPORARY TABLE pg_namespace AS SELECT 'godwit' AS nspname, 1 AS nspowner"}
+	const lock = " pg_locks AS SELECT 'advisory' AS locktype, true AS granted, pg_backend_pid() AS pid, 1735353463 AS classid"
+	for name, made := range map[string]string{
+		"tables that say that she may":       "CREATE TEMPORARY TABLE" + lock,
+		"and a view that runs something too": "CREATE TEMPORARY VIEW" + lock + " WHERE mallory.lure('temporary', 1) = 1",
+	} {
+		if err := b.Unfence(t.Context(), postgres.Source); err != nil {
+			t.Fatal(err)
+		}
+		her, err := pgx.Connect(t.Context(), strings.Replace(source.App, "shop:shop@", "mallory:mallory@", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer her.Close(context.Background())
+		for _, statement := range slices.Concat(traps[:2], may, []string{made, "DISCARD PLANS"}) {
+			statement = strings.Replace(statement, "CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
+			if _, err := her.Exec(t.Context(), statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+		if err := b.Guard(t.Context(), postgres.Source); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := her.Exec(t.Context(), "CREATE TABLE IF NOT EXISTS mallory.behind (id int)"); err == nil || !strings.Contains(err.Error(), "is fenced") {
+			t.Errorf("%s: the fence lets her change definitions: %v", name, err)
+		}
+		if got := pwned(t, source.Admin); got != "" {
+			t.Errorf("%s: mallory has superusers: %s", name, got)
+		}
+	}
 }
 
 // The apparatus is looked up by its name: who made it first must not have it used.

@@ -7,7 +7,7 @@ import (
 
 // ByHand is the SQL with which a person opens side and takes everything of godwit
 // from it, whatever state it is in, without an engine: for psql, which sends one
-// statement after the other, in a fresh session of a superuser. Its first two
+// statement after the other, in a fresh session of a superuser. Its first three
 // statements let everybody write; the rest removes what would keep the log, and
 // then the guards. Nothing in it fails where a part is gone already.
 func (p *Pair) ByHand(side string) string {
@@ -17,6 +17,7 @@ func (p *Pair) ByHand(side string) string {
 		roles = append(roles, literal(role))
 	}
 	statements := []string{
+		"SET search_path = pg_catalog, pg_temp", // a function of anybody's would be called as the superuser
 		"SET default_transaction_read_only = off",
 		when("to_regclass('godwit.fence') IS NOT NULL", "PERFORM godwit.lower_fence();"),
 		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`,

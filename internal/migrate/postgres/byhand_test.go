@@ -53,6 +53,25 @@ func TestOpenedByHand(t *testing.T) {
 	}
 }
 
+// Who owns a database may make functions where a superuser's session looks for them,
+// which fit better than the server's own. The script calls none of them.
+func TestByHandCallsNobodysFunctions(t *testing.T) {
+	t.Parallel()
+	source, _, b := synced(t, 10)
+	b.Close()
+	migratetest.Exec(t, source.Admin, "GRANT CREATE ON SCHEMA public TO shop")
+	for _, kind := range []string{"regclass", "text", "name"} {
+		migratetest.Exec(t, source.App, `CREATE FUNCTION public.format(text, `+kind+`) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+			EXECUTE pg_catalog.format('CREATE ROLE pwned_%s SUPERUSER', '`+kind+`');
+			RETURN pg_catalog.format($1, $2); END $$`)
+	}
+	pair := migratetest.Pair(t, source, source)
+	psql(t, source.Admin, pair.ByHand(postgres.Source))
+	if got := pwned(t, source.Admin); got != "" {
+		t.Errorf("whoever owns the database has superusers: %s", got)
+	}
+}
+
 // psql runs a script as a person would: every error ends it.
 func psql(t *testing.T, url, script string) {
 	t.Helper()
