@@ -134,6 +134,45 @@ func TestEventsComeWhileItRuns(t *testing.T) {
 	}
 }
 
+// TestNobodyReads: a client that is stopped keeps no operation waiting, and is told
+// how it ended once it reads again.
+func TestNobodyReads(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	done := make(chan struct{})
+	socket := serve(t, &engine{up: func(_ context.Context, _ api.UpRequest, s api.Sink) (api.UpResult, error) {
+		defer close(done)
+		for range 20_000 {
+			s.Event(api.Event{Scope: "test", Message: strings.Repeat("x", 1<<10)})
+		}
+		return api.UpResult{Gateway: "127.0.0.1:1"}, nil
+	}})
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, post("/v1/up", `{"landscape":{"dir":"/","files":[]}}`)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		t.Fatal("the operation waits for a client that does not read")
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if err != nil || !strings.Contains(lines[len(lines)-1], `"gateway":"127.0.0.1:1"`) || !strings.Contains(string(text), "lines were left out") {
+		t.Errorf("%d lines, %v, the last is %.200s", len(lines), err, lines[len(lines)-1])
+	}
+}
+
 func TestRows(t *testing.T) {
 	t.Parallel()
 	c := client.New(serve(t, &engine{logs: func(_ context.Context, s api.Sink) error {

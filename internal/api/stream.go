@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"reflect"
-	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -30,16 +27,17 @@ func stream[I, R any](api huma.API, op huma.Operation, run func(context.Context,
 	huma.Register(api, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			hc.SetHeader("Content-Type", "application/x-ndjson")
-			w := &lineWriter{w: hc.BodyWriter()}
+			to := tellTo(hc.BodyWriter())
+			defer to.end()
 			result, err := run(hc.Context(), in, Sink{
-				Event: func(e Event) { w.write(Line{Event: &e}) },
-				Row:   func(v any) { w.write(Line{Row: marshal(v)}) },
+				Event: func(e Event) { to.progress(e) },
+				Row:   func(v any) { to.tell(&Line{Row: marshal(v)}) },
 			})
 			if err != nil {
-				w.write(Line{Failure: failureOf(hc.Context(), err)})
+				to.tell(&Line{Failure: failureOf(hc.Context(), err)})
 				return
 			}
-			w.write(Line{Result: marshal(result)})
+			to.tell(&Line{Result: marshal(result)})
 		}}, nil
 	})
 }
@@ -71,22 +69,4 @@ func marshal(v any) json.RawMessage {
 		b, _ = json.Marshal(fmt.Sprintf("cannot be written as JSON: %v", err))
 	}
 	return b
-}
-
-type lineWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-// write sends a line at once. A client that is gone ends the operation through
-// its context, so errors of writing need no second way out.
-func (l *lineWriter) write(line Line) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := json.NewEncoder(l.w).Encode(line); err != nil {
-		return
-	}
-	if f, ok := l.w.(http.Flusher); ok {
-		f.Flush()
-	}
 }
