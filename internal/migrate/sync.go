@@ -83,9 +83,15 @@ func Verify(ctx context.Context, writers []*postgres.Writer, progress func(postg
 // Rejoin tells all databases how their other side is reached now; see
 // postgres.Writer.Rejoin.
 func Rejoin(ctx context.Context, writers []*postgres.Writer) error {
+	return inTurn(writers, func(b *postgres.Writer) error { return b.Rejoin(ctx) })
+}
+
+// inTurn does something at all databases, one after the other. What fails at one
+// keeps it from no other.
+func inTurn(writers []*postgres.Writer, do func(*postgres.Writer) error) error {
 	var failures []error
 	for _, b := range writers {
-		failures = append(failures, b.Rejoin(ctx))
+		failures = append(failures, do(b))
 	}
 	return errors.Join(failures...)
 }
@@ -105,37 +111,21 @@ func Status(ctx context.Context, readers []*postgres.Reader) ([]postgres.Status,
 
 // Abort takes a sync back at all databases; see postgres.Writer.Abort.
 func Abort(ctx context.Context, writers []*postgres.Writer) error {
-	var failures []error
-	for _, b := range writers {
-		failures = append(failures, b.Abort(ctx))
-	}
-	return errors.Join(failures...)
+	return inTurn(writers, func(b *postgres.Writer) error { return b.Abort(ctx) })
 }
 
 // Finish ends the migration at all databases; see postgres.Writer.Finish.
 func Finish(ctx context.Context, writers []*postgres.Writer) error {
-	var failures []error
-	for _, b := range writers {
-		failures = append(failures, b.Finish(ctx))
-	}
-	return errors.Join(failures...)
+	return inTurn(writers, func(b *postgres.Writer) error { return b.Finish(ctx) })
 }
 
 // FinishAlone and AbortAlone are for a source that is gone for good; see
 // postgres.Writer.FinishAlone.
 func FinishAlone(ctx context.Context, writers []*postgres.Writer, inside bool) error {
-	var failures []error
-	for _, b := range writers {
-		failures = append(failures, b.FinishAlone(ctx, inside))
-	}
-	return errors.Join(failures...)
+	return inTurn(writers, func(b *postgres.Writer) error { return b.FinishAlone(ctx, inside) })
 }
 
 // AbortAlone is described at FinishAlone.
 func AbortAlone(ctx context.Context, writers []*postgres.Writer) error {
-	var failures []error
-	for _, b := range writers {
-		failures = append(failures, b.AbortAlone(ctx))
-	}
-	return errors.Join(failures...)
+	return inTurn(writers, func(b *postgres.Writer) error { return b.AbortAlone(ctx) })
 }
