@@ -95,5 +95,5 @@ func (a *onAWS) warn(warnings landscape.Findings) {
 	}
 	a.view.mu.Lock()
 	defer a.view.mu.Unlock()
-	warnings.Format(a.view.err, a.view.color)
+	a.view.findings(warnings)
 }

@@ -156,6 +156,7 @@ func (g *globals) leaving(name, short, long string, end func(*client.Client, con
 		m, err := reattached(ctx, g, c, func() (api.Migration, error) { return end(c, ctx, subject, r, g.view.watch()) })
 		return g.migrationState(m, err)
 	})
+	command.Example += fmt.Sprintf("\n  godwit migrate %s --without-source        # the source is gone for good", name)
 	command.Flags().BoolVar(&r.WithoutSource, "without-source", false, "the source is gone for good: ask nothing of it")
 	return command
 }

@@ -15,6 +15,7 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/api/client"
+	"godwit/internal/landscape"
 	"godwit/internal/quote"
 )
 
@@ -146,10 +147,18 @@ func (v *view) failure(err error) {
 		_ = v.document(map[string]*api.Failure{"failure": f}) // stderr has it too
 	}
 	if len(f.Findings) > 0 {
-		f.Findings.Format(v.err, v.color)
+		v.findings(f.Findings)
 		return
 	}
 	fmt.Fprintf(v.err, "%s %s\n", v.paint(red, "godwit:"), quote.Terminal(f.Message))
+}
+
+// findings say on stderr what is wrong. Names in them may be those that a stranger
+// has given to a table. v.mu is held.
+func (v *view) findings(all landscape.Findings) {
+	var text bytes.Buffer
+	all.Format(&text, v.color)
+	fmt.Fprint(v.err, quote.Painted(text.String()))
 }
 
 // errReported fails a command whose result has already said why.

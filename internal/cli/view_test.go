@@ -11,6 +11,7 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/fleet"
+	"godwit/internal/landscape"
 )
 
 func TestDurations(t *testing.T) {
@@ -85,6 +86,7 @@ func TestNothingIsObeyed(t *testing.T) {
 	v.note("%s", evil)
 	v.event(api.Event{Scope: evil, Step: evil, State: "failed", Message: evil})
 	v.failure(errors.New(evil))
+	v.failure(&api.Failure{Code: api.Usage, Findings: landscape.Findings{{Severity: landscape.Error, Summary: "table " + evil, Mend: evil}}})
 	if e := v.result(nil, func(w io.Writer) { io.WriteString(w, v.paint(red, "red")+evil) }); e != nil {
 		t.Error(e)
 	}
@@ -94,7 +96,7 @@ func TestNothingIsObeyed(t *testing.T) {
 	}
 	g.logLine(line)
 	for name, text := range map[string]string{"stdout": out.String(), "stderr": err.String()} {
-		rest := strings.NewReplacer("\x1b[31m", "", "\x1b[90m", "", "\x1b[0m", "", "\n", "").Replace(text)
+		rest := strings.NewReplacer("\x1b[31m", "", "\x1b[1;31m", "", "\x1b[1;32m", "", "\x1b[90m", "", "\x1b[0m", "", "\n", "").Replace(text)
 		if strings.ContainsFunc(rest, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
 			t.Errorf("%s: %q", name, rest)
 		}
