@@ -98,8 +98,7 @@ func (b *Writer) retire(ctx context.Context, side string) error {
 			return err
 		}
 	}
-	_, err = b.write(ctx, side, "BEGIN", "SET LOCAL client_min_messages = error", "DROP PUBLICATION IF EXISTS "+ident(b.publication()), "COMMIT")
-	return err
+	return b.unpublish(ctx, side)
 }
 
 // copiers are the slots on side from which the other side copies rows. Its

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -78,6 +79,30 @@ func (b *Reader) stamp(ctx context.Context, side string) (string, error) {
 		return "", b.about(side, err)
 	}
 	return values[0], nil
+}
+
+// definitionsLook is how often definitions are looked at while rows are copied.
+const definitionsLook = time.Second
+
+// watched notices that the definitions on the source change while rows are copied:
+// reading all of them again costs seconds where they are many.
+type watched struct {
+	stamp string
+	at    time.Time
+}
+
+func (w *watched) look(ctx context.Context, b *Reader) error {
+	if time.Since(w.at) < definitionsLook {
+		return nil
+	}
+	stamp, err := b.stamp(ctx, Source)
+	if err == nil && stamp != w.stamp {
+		err = b.Unchanged(ctx, Source)
+	}
+	if err == nil {
+		w.stamp, w.at = stamp, time.Now()
+	}
+	return err
 }
 
 // fingerprint returns every definition on side with its sum.

@@ -120,7 +120,7 @@ const (
 )
 
 // wipe drops from the target what restore made there. It goes on where an earlier
-// one was cut off; begun does only that.
+// one, or a restore, was cut off; begun does only that.
 func (b *Writer) wipe(ctx context.Context, begun bool) error {
 	conn, err := b.writer(ctx, Target)
 	if err != nil {
@@ -130,11 +130,8 @@ func (b *Writer) wipe(ctx context.Context, begun bool) error {
 	if err != nil || values[0] == "" {
 		return b.about(Target, err)
 	}
-	if err := b.dropRestored(ctx); err != nil {
-		return err
-	}
-	values, err = batch(ctx, conn, stateOf(keyCopied), stateOf(keyWiping))
-	if err != nil || values[1] == "" && (begun || values[0] == "") {
+	values, err = batch(ctx, conn, stateOf(keyCopied), stateOf(keyWiping), "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = "+literal(b.restorer()))
+	if err != nil || values[1] == "" && values[2] == "" && (begun || values[0] == "") {
 		return b.about(Target, err)
 	}
 	if fenced, err := b.fenced(ctx, Target); err != nil || !fenced {
@@ -143,33 +140,74 @@ func (b *Writer) wipe(ctx context.Context, begun bool) error {
 	if _, err := b.write(ctx, Target, "BEGIN", noteState(keyWiping, "now()::text"), "DELETE FROM godwit.state WHERE key = '"+keyCopied+"'", "COMMIT"); err != nil {
 		return err
 	}
-	if err := b.dropTables(ctx, conn); err != nil {
+	if err := b.dropAll(ctx, conn); err != nil {
 		return err
 	}
-	drops, err := column(ctx, conn, `SELECT format('DROP EXTENSION IF EXISTS %I CASCADE', extname) FROM pg_extension WHERE extname <> 'plpgsql'
-		UNION ALL SELECT format('DROP SCHEMA %I CASCADE', nspname) FROM pg_namespace
-		WHERE nspname NOT IN ('information_schema', 'godwit') AND nspname NOT LIKE 'pg\_%'`)
-	if err != nil {
-		return b.about(Target, err)
-	}
-	statements := append([]string{"BEGIN", "SET LOCAL client_min_messages = error"}, drops...)
-	_, err = b.write(ctx, Target, append(statements, "CREATE SCHEMA public AUTHORIZATION pg_database_owner",
-		"GRANT USAGE ON SCHEMA public TO PUBLIC", "DELETE FROM godwit.state WHERE key = '"+keyWiping+"'", "COMMIT")...)
-	return err
-}
-
-// dropTables drops all tables of the target, leaves before what they belong to.
-func (b *Writer) dropTables(ctx context.Context, conn *pgx.Conn) error {
-	tables, err := column(ctx, conn, `SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND `+mine+`
-		ORDER BY c.relkind = 'p', EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid), c.oid DESC`)
-	if err != nil {
-		return b.about(Target, err)
-	}
-	for some := range slices.Chunk(tables, few) {
-		if err := b.patiently(ctx, Target, "SET LOCAL client_min_messages = error", "DROP TABLE IF EXISTS "+strings.Join(some, ", ")+" CASCADE"); err != nil {
+	if restorer := values[2]; restorer != "" { // it never gave away what it made
+		if _, err := b.write(ctx, Target, "BEGIN", "DROP OWNED BY "+restorer+" CASCADE", "DROP ROLE "+restorer, "COMMIT"); err != nil {
 			return err
 		}
 	}
+	_, err = b.write(ctx, Target, "BEGIN", "CREATE SCHEMA IF NOT EXISTS public AUTHORIZATION pg_database_owner",
+		"GRANT USAGE ON SCHEMA public TO PUBLIC", "DELETE FROM godwit.state WHERE key = '"+keyWiping+"'", "COMMIT")
+	return err
+}
+
+// dropping lists the statements that empty a database, in the order in which most of
+// what is dropped has nothing left that belongs to it: many objects at once would need
+// as many locks, each with all that goes with it.
+var dropping = []string{
+	`SELECT format('DROP %s IF EXISTS %I.%I CASCADE', CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END,
+			n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND c.relpersistence <> 't' AND ` + mine + `
+		ORDER BY c.relkind NOT IN ('v', 'm'), c.relkind = 'p', EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid), c.oid DESC`,
+	`SELECT format('DROP SEQUENCE IF EXISTS %I.%I CASCADE', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND ` + mine + ` ORDER BY c.oid`,
+	`SELECT format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+		WHERE n.nspname NOT IN ('information_schema', 'godwit') AND n.nspname NOT LIKE 'pg\_%'
+		AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype IN ('e', 'i')) ORDER BY p.oid DESC`,
+	`SELECT format('DROP EXTENSION IF EXISTS %I CASCADE', extname) FROM pg_extension WHERE extname <> 'plpgsql'`,
+	`SELECT format('DROP SCHEMA IF EXISTS %I CASCADE', nspname) FROM pg_namespace
+		WHERE nspname NOT IN ('information_schema', 'godwit') AND nspname NOT LIKE 'pg\_%'`,
+}
+
+// dropAll drops everything of the target that is not godwit's.
+func (b *Writer) dropAll(ctx context.Context, conn *pgx.Conn) error {
+	for _, list := range dropping {
+		drops, err := column(ctx, conn, list)
+		if err != nil {
+			return b.about(Target, err)
+		}
+		for some := range slices.Chunk(drops, few) {
+			if err := b.patiently(ctx, Target, append([]string{"SET LOCAL client_min_messages = error"}, some...)...); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+// unpublish drops the publication of side, its tables before it: as many locks as it
+// has would be taken with it.
+func (b *Writer) unpublish(ctx context.Context, side string) error {
+	conn, err := b.writer(ctx, side)
+	if err != nil {
+		return err
+	}
+	tables, err := column(ctx, conn, "SELECT format('%I.%I', schemaname, tablename) FROM pg_publication_tables WHERE pubname = $1", b.publication())
+	if err != nil {
+		return b.about(side, err)
+	}
+	if len(tables) > few {
+		if _, err := b.write(ctx, side, "BEGIN", when("to_regclass('godwit.state') IS NOT NULL", "DELETE FROM godwit.state WHERE key = '"+keyPublished+"';"), "COMMIT"); err != nil {
+			return err
+		}
+		for some := range slices.Chunk(tables, portion) {
+			if err := b.patiently(ctx, side, "ALTER PUBLICATION "+ident(b.publication())+" DROP TABLE "+strings.Join(some, ", ")); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = b.write(ctx, side, "BEGIN", "SET LOCAL client_min_messages = error", "DROP PUBLICATION IF EXISTS "+ident(b.publication()), "COMMIT")
+	return err
 }

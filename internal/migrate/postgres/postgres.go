@@ -67,6 +67,8 @@ type Side struct {
 	Peer string
 	// FreeBytes is the room on the disk of this side; 0: not known.
 	FreeBytes int64
+	// Configurable: whoever runs this server gives it the settings that a sync needs.
+	Configurable bool
 }
 
 // Dump is the program that reads the definitions of the source.
@@ -84,6 +86,8 @@ type Pair struct {
 	Target    Side
 	Owner     string // role on the target that owns the copied objects; "" means the engine's own
 	Dump      Dump
+	// KeepWAL is how many bytes of its log a side keeps for the other one at most; 0: without end.
+	KeepWAL int64
 }
 
 // side returns a side by its name.

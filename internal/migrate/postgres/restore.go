@@ -24,13 +24,10 @@ func (p *Pair) owner() string {
 
 // restore makes the definitions on the target: extensions by the engine's role, which
 // may, and all else in one transaction by a role that has only what it needs. It is
-// noted when they have their owner; what a failed attempt left is dropped first.
+// noted when they have their owner; what a failed attempt left, wipe has dropped before.
 func (b *Writer) restore(ctx context.Context, dump string) error {
 	extensions, err := b.extensions(ctx)
 	if err != nil {
-		return err
-	}
-	if err := b.dropRestored(ctx); err != nil {
 		return err
 	}
 	if err := b.prepareRestore(ctx, extensions); err != nil {
@@ -120,15 +117,5 @@ func (b *Writer) handOver(ctx context.Context) error {
 		END`, literal(role), literal(b.owner())))),
 		"GRANT CREATE, USAGE ON SCHEMA public TO "+b.owner(),
 		"REASSIGN OWNED BY "+role+" TO "+b.owner(), "DROP OWNED BY "+role, "DROP ROLE "+role, noteState(keyCopied, "now()::text"), "COMMIT")
-	return err
-}
-
-// dropRestored drops what the restorer of an attempt that failed has made.
-func (b *Writer) dropRestored(ctx context.Context) error {
-	there, err := b.write(ctx, Target, "SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = "+literal(b.restorer()))
-	if err != nil || there[0] == "" {
-		return err
-	}
-	_, err = b.write(ctx, Target, "BEGIN", "SET LOCAL client_min_messages = error", "DROP OWNED BY "+there[0]+" CASCADE", "DROP ROLE "+there[0], "COMMIT")
 	return err
 }

@@ -121,10 +121,13 @@ func (b *Writer) awaitCopy(ctx context.Context, progress func(Progress)) error {
 		return err
 	}
 	var last Progress
-	lost := orphans{}
+	lost, definitions := orphans{}, watched{}
 	answered, moved := time.Now(), time.Now()
 	return until(ctx, copyLook, func() (bool, error) {
 		p, err := b.lookAtCopy(ctx, &failures)
+		if err == nil {
+			err = definitions.look(ctx, b.Reader)
+		}
 		if err == nil {
 			err = lost.look(ctx, b.Reader)
 		}
@@ -174,9 +177,6 @@ func (b *Writer) closeBehind(ctx context.Context, p Progress) (bool, error) {
 // lookAtCopy is where the copy stands; an error when it can't go on. failures
 // is how often workers had failed before; a server that crashed counts anew.
 func (b *Writer) lookAtCopy(ctx context.Context, failures *int) (Progress, error) {
-	if err := b.Unchanged(ctx, Source); err != nil {
-		return Progress{}, err
-	}
 	p, err := b.progress(ctx)
 	if err != nil {
 		return p, err
