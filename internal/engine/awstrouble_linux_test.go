@@ -290,7 +290,7 @@ func (m *move) leftWithout() {
 	m.fails(err, api.Failed, "nothing was removed")
 	_, err = m.Down(m.Context(), api.DownRequest{Approve: true}, m.events.sink())
 	m.ok(err)
-	if !m.events.said("failed", "a database does not answer") {
+	if !m.events.said("failed", "a database could not be left") {
 		m.Error("nobody says what stays on AWS")
 	}
 }

@@ -121,8 +121,8 @@ func (w *world) needs(migration string, state migrationState) string {
 func (e *Engine) endAll(ctx context.Context, w *world, approve bool, sink api.Sink) error {
 	for _, m := range w.landscape.Migrations {
 		err := e.leaveSource(ctx, w, m.Name, sink)
-		if approve && errors.Is(err, postgres.ErrUnreachable) {
-			sink.Event(api.Event{At: time.Now(), Scope: "migration " + m.Name, Step: "a database does not answer", State: "failed",
+		if approve && (errors.Is(err, postgres.ErrUnreachable) || errors.Is(err, postgres.ErrSource)) {
+			sink.Event(api.Event{At: time.Now(), Scope: "migration " + m.Name, Step: "a database could not be left", State: "failed",
 				Message: fmt.Sprintf("what godwit made there stays: godwit migrate by-hand, before this, says how to remove it; so does docs/landscape.md: %v", err)})
 			continue
 		}

@@ -134,6 +134,15 @@ func (s *healed) openRelay(ctx context.Context, environment, database, source st
 	return r, err
 }
 
+// configure gives a database's server settings, where the site runs it.
+func (s *healed) configure(ctx context.Context, environment, database string, settings map[string]string) error {
+	c, ok := s.Site.(site.Configurer)
+	if !ok || len(settings) == 0 {
+		return nil
+	}
+	return s.in(ctx, environment, func(ctx, _ context.Context) error { return c.Configure(ctx, environment, database, settings) })
+}
+
 // access is the administrator's way to an environment's database: its connections
 // end with the environment, at once, for what is answered by nobody is waited for
 // as long as the kernel likes.

@@ -102,7 +102,7 @@ func (m *migration) finished(ctx context.Context) error {
 	if err := m.closeRelays(ctx); err != nil {
 		return err
 	}
-	return m.save(ctx, func(s *migrationState) { s.Phase = phaseFinished })
+	return m.save(ctx, func(s *migrationState) { s.Phase, s.Lost = phaseFinished, "" })
 }
 
 func (m *migration) abort(ctx context.Context) error {

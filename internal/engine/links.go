@@ -48,6 +48,25 @@ func (l *links) databases() []string {
 	return names
 }
 
+// configure has the environment's servers set up for what comes from the source, where
+// the site runs them. They may have been started again: all sessions are new then.
+func (l *links) configure(ctx context.Context, m *migration) error {
+	for i, r := range l.readers {
+		if !l.pairs[i].Target.Configurable {
+			continue
+		}
+		settings, err := r.TargetSettings(ctx)
+		if err != nil {
+			return err
+		}
+		if err := m.engine.healed(m.world).configure(ctx, m.Environment, l.pairs[i].Database, settings); err != nil {
+			return err
+		}
+	}
+	l.close()
+	return nil
+}
+
 // add makes reader and writer of a pair; no session is opened yet.
 func (l *links) add(p postgres.Pair, self identity) {
 	p.State = self.State
@@ -159,7 +178,9 @@ func (m *migration) readers(ctx context.Context) ([]*postgres.Reader, error) {
 // ends are one database of a migration with the engine's own ways to both sides;
 // with that to the source, if there is none to the other.
 func (m *migration) ends(ctx context.Context, d landscape.SourceEndpoint) (postgres.Pair, error) {
-	pair := postgres.Pair{Migration: m.Name, Database: d.Name, Source: postgres.Side{Name: postgres.Source}, Target: postgres.Side{Name: postgres.Target}}
+	pair := postgres.Pair{Migration: m.Name, Database: d.Name, KeepWAL: m.KeepWAL,
+		Source: postgres.Side{Name: postgres.Source}, Target: postgres.Side{Name: postgres.Target}}
+	_, pair.Target.Configurable = m.world.site.(site.Configurer)
 	var err error
 	if pair.Source.Config, err = m.world.settings.database(d); err != nil {
 		return pair, err

@@ -80,7 +80,7 @@ type looked struct {
 	url  string
 }
 
-func newLooked(t *testing.T, rows int) *looked {
+func newLooked(t *testing.T, rows int, options ...func(*looked)) *looked {
 	t.Helper()
 	l := &looked{bench: withMigration(t)}
 	l.site = &beside{front: l.front, source: migratetest.StartServer(t), target: migratetest.StartServer(t), open: map[string]bool{}}
@@ -100,6 +100,9 @@ func newLooked(t *testing.T, rows int) *looked {
   }
 }
 `
+	for _, option := range options {
+		option(l)
+	}
 	l.ok(l.restart())
 	l.up()
 	server := httptest.NewServer(api.Handler(l.Engine, "test"))

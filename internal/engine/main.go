@@ -179,6 +179,7 @@ func serve(ctx context.Context, w *watch.Watch, log *slog.Logger) (err error) {
 		keeping.Go(func() { e.keepStreams(ctx) })
 		keeping.Go(func() { e.keepSettled(ctx) })
 		keeping.Go(func() { e.keepRelays(ctx) })
+		keeping.Go(func() { e.boundWAL(ctx) })
 	})
 	return e.serveAPI(ctx, ln, after(recovered, api.Handler(e, version.Version)))
 }

@@ -114,6 +114,9 @@ func (m *migration) sync(ctx context.Context, sink api.Sink) error {
 	if err := m.save(ctx, func(s *migrationState) { s.Phase = phaseSyncing }); err != nil {
 		return err
 	}
+	if err := m.links.configure(ctx, m); err != nil {
+		return fmt.Errorf("%w; the source goes on as before: mend it and run sync again, or godwit migrate abort", err)
+	}
 	run := journal.Run{ID: m.runID(migrate.KindSync), Kind: migrate.KindSync, Subject: m.Name, Payload: migrate.Plan{Migration: m.Name}.Payload()}
 	if _, err := m.engine.journal.Run(ctx, run, migrate.SyncSteps(m.links.writers, syncProgress(sink, m.scope())), sink.Steps(m.scope())); err != nil {
 		return fmt.Errorf("%w; the source goes on as before: mend it and run sync again, or godwit migrate abort", err)

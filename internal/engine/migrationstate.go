@@ -32,6 +32,7 @@ type migrationState struct {
 	Truth    migrate.Side `json:"truth"`
 	Cutover  string       `json:"cutover,omitempty"`  // journal run of the last cutover
 	Rollback string       `json:"rollback,omitempty"` // journal run of the last rollback
+	Lost     string       `json:"lost,omitempty"`     // why one side can follow the other no more
 }
 
 // load reads the state; before anything has happened, that the source is the truth.
@@ -184,6 +185,8 @@ func (s migrationState) mayTurn(from migrate.Side) error {
 		return api.Fail(api.Usage, "the environment holds the truth already: there is nothing to cut over")
 	case s.Truth != from:
 		return api.Fail(api.Usage, "the source holds the truth: there is nothing to roll back")
+	case s.Lost != "":
+		return api.Fail(api.Usage, "%s", s.Lost)
 	case s.Phase == phaseAdopted || s.Phase == phaseSyncing:
 		return api.Fail(api.Usage, "the target does not follow the source yet (%s): run godwit migrate sync first", s.Phase)
 	}

@@ -52,7 +52,7 @@ func (m *migration) status(ctx context.Context) (api.Migration, error) {
 	asked.Go(func() { relays = m.relayTrouble(limit) })
 	err = m.look(limit, &s)
 	asked.Wait()
-	s.Problem += m.engine.secrets.conceal(text(errors.Join(err, relays)))
+	s.Problem = m.state.Lost + s.Problem + m.engine.secrets.conceal(text(errors.Join(err, relays)))
 	return s, nil
 }
 

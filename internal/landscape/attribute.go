@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,6 +81,26 @@ func (b *body) duration(name string, standard, most time.Duration) time.Duration
 		return standard
 	}
 	return d
+}
+
+// sizes as Postgres writes them: with units of 1024.
+var sizes = regexp.MustCompile(`^([1-9][0-9]{0,5}) ?(MB|GB|TB)$`)
+
+// size reads a number of bytes, from 64MB to 1,024TB.
+func (b *body) size(name string, standard int64) int64 {
+	const least, most = 64 << 20, 1 << 50
+	text, at := b.text(name, "")
+	if text == "" {
+		return standard
+	}
+	if parts := sizes.FindStringSubmatch(text); parts != nil {
+		n, _ := strconv.ParseInt(parts[1], 10, 64) // digits only
+		if n *= map[string]int64{"MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}[parts[2]]; n >= least && n <= most {
+			return n
+		}
+	}
+	b.must(at, name, "a size of at least 64MB and at most 1024TB")
+	return standard
 }
 
 // action is what a template puts something in place of: {{rand 1 40}}.

@@ -118,6 +118,7 @@ type Migration struct {
 	Source      string
 	Environment string
 	MaxPause    time.Duration // budget of the whole write pause
+	KeepWAL     int64         // bytes of its log that a side keeps at most for the other one to follow
 }
 
 // Probe is a load that stands for the real clients, and the questions asked of

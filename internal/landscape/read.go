@@ -29,6 +29,10 @@ type (
 
 const standardPause = 2 * time.Second
 
+// standardKeepWAL is how much log a side keeps for the other, unless something else
+// is declared.
+const standardKeepWAL = 8 << 30
+
 // declare notes a name, and reports bad and doubled ones. Doubled ones are
 // still read, for their other findings.
 func (r *reader) declare(b *body) {
@@ -152,6 +156,7 @@ func (r *reader) migration(b *body) {
 		Source:      b.ref("from", kindSource),
 		Environment: b.ref("to", kindEnvironment),
 		MaxPause:    b.duration("max_pause", standardPause, 10*time.Minute),
+		KeepWAL:     b.size("keep_wal", standardKeepWAL),
 	}
 	r.landscape.Migrations = append(r.landscape.Migrations, m)
 	r.moves = append(r.moves, declaredMigration{m, b.at})

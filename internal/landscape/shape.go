@@ -47,6 +47,7 @@ var rootShape = &shape{blocks: map[string]*shape{
 		"from":      {required: true, example: "source.datacenter"},
 		"to":        {required: true, example: "environment.production"},
 		"max_pause": {example: `"2s"`},
+		"keep_wal":  {example: `"8GB"`},
 	}},
 	"probe": {label: true,
 		attrs: map[string]attr{"ingress": {required: true, example: "ingress.till"}},

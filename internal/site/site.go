@@ -146,6 +146,14 @@ type Administrator interface {
 	Database(ctx context.Context, environment, database string) (DatabaseAccess, error)
 }
 
+// Configurer is implemented by sites that run the servers of their databases.
+type Configurer interface {
+	// Configure gives a database's server settings, by their names in Postgres, and
+	// starts it again where one needs that. Those that it has already change nothing.
+	// It returns when they hold.
+	Configure(ctx context.Context, environment, database string, settings map[string]string) error
+}
+
 // Relay is the opening in the isolation that a migration needs: what a VPN is on AWS.
 type Relay struct {
 	Source string // host:port at which the environment's database finds the source's

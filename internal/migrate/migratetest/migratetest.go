@@ -6,8 +6,10 @@ package migratetest
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,6 +70,41 @@ func (s *Server) Stop() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()        // no patience
 	_ = s.stop(ctx) // says that it was ended the hard way
+}
+
+// Standby stops the server and starts it again as a standby that has no primary to
+// follow: it is in recovery, and can only be read.
+func (s *Server) Standby(t testing.TB) {
+	t.Helper()
+	data := Text(t, s.Admin, "current_setting('data_directory')")
+	s.Stop()
+	owner, err := os.Stat(filepath.Join(data, "postgresql.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signal := filepath.Join(data, "standby.signal")
+	if err := os.WriteFile(signal, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if id, ok := owner.Sys().(*syscall.Stat_t); ok {
+		if err := os.Chown(signal, int(id.Uid), int(id.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inst, err := local.Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := pgx.ParseConfig(s.Admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := local.Start(t.Context(), inst, local.ServerOptions{Dir: filepath.Dir(data), Port: s.Port, AdminPassword: config.Password, NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Pid, s.stop = server.Pid, server.Stop
+	t.Cleanup(s.Stop)
 }
 
 // Fill makes the shop, with rows orders in it.

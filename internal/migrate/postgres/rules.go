@@ -101,6 +101,4 @@ var rules = append(powers, []rule{
 			extract(epoch FROM clock_timestamp() - xact_start)::int) FROM pg_stat_activity
 		WHERE datname = current_database() AND xact_start < clock_timestamp() - interval '10 seconds' AND backend_type = 'client backend'`,
 		"a transaction of %s has been open for long: sync and cutover wait for it", "end it, or wait"},
-	{Source, landscape.Warning, `SELECT current_setting('max_slot_wal_keep_size') WHERE current_setting('max_slot_wal_keep_size') <> '-1'`,
-		"max_slot_wal_keep_size is %s: a sync that falls further behind must start again", "raise it for the time of the migration"},
 }...)

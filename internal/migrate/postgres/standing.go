@@ -63,10 +63,13 @@ func (b *Reader) wayOpen(ctx context.Context, all landscape.Findings) (landscape
 	}
 	lost, err := b.lostSlot(ctx, truth)
 	if err == nil && lost != "" {
-		all = append(all, b.finding(truth, landscape.Error, lost, "before the cutover: abort and sync again; after it: go on, and finish"))
+		all = append(all, b.finding(truth, landscape.Error, lost, LostMend))
 	}
 	return all, err
 }
+
+// LostMend is what to do when a side cannot follow any more.
+const LostMend = "before a cutover: godwit migrate abort, then sync again; after it there is no way back: go on, and godwit migrate finish"
 
 // ChangedMend is what to do about ErrChanged: definitions are not replicated.
 const ChangedMend = "give the other side the same: godwit migrate apply FILE --catch-up, where FILE has the statements that were run; or undo them"
@@ -79,12 +82,32 @@ func (b *Reader) Ways(ctx context.Context) (landscape.Findings, error) {
 	return b.wayOpen(ctx, landscape.Findings{})
 }
 
-// lostSlot says that the log which the other side still needs is gone, or about to
-// go: its server keeps no more of it.
-func (b *Reader) lostSlot(ctx context.Context, from string) (string, error) {
-	values, err := b.read(ctx, from, fmt.Sprintf(`SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s AND wal_status IN ('lost', 'unreserved')`, literal(b.outgoing(from))))
-	if err != nil || values[0] == "" {
+// What has become of the log that is kept for the other side: wal_status of its slot.
+const (
+	slotGone       = "gone" // there is no slot
+	slotLost       = "lost"
+	slotUnreserved = "unreserved" // about to be lost
+)
+
+func (b *Reader) slotStatus(ctx context.Context, from string) (string, error) {
+	values, err := b.read(ctx, from, "SELECT coalesce(max(wal_status), '"+slotGone+"') FROM pg_replication_slots WHERE slot_name = "+literal(b.outgoing(from)))
+	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("the log that the %s still needs is %s (max_slot_wal_keep_size): it cannot follow any more", other(from), values[0]), nil
+	return values[0], nil
+}
+
+// lostSlot says that the log which the other side still needs is gone, or about to
+// go; "" when it is kept.
+func (b *Reader) lostSlot(ctx context.Context, from string) (string, error) {
+	status, err := b.slotStatus(ctx, from)
+	switch status {
+	case slotGone:
+		return fmt.Sprintf("no log is kept for the %s any more, its slot is gone: it cannot follow", other(from)), err
+	case slotLost:
+		return fmt.Sprintf("the log that the %s still needs is lost (max_slot_wal_keep_size): it cannot follow", other(from)), err
+	case slotUnreserved:
+		return fmt.Sprintf("the log that the %s still needs is about to be lost (unreserved, max_slot_wal_keep_size)", other(from)), err
+	}
+	return "", err
 }

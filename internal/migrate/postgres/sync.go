@@ -101,6 +101,17 @@ func (b *Writer) fenceTarget(ctx context.Context) error {
 // follow makes the slot and both subscriptions: the forward one streams at
 // once, the reverse one waits for a switch.
 func (b *Writer) follow(ctx context.Context) error {
+	follows, err := b.subscribed(ctx, Target)
+	if err != nil {
+		return err
+	}
+	status, err := b.slotStatus(ctx, Source)
+	if err != nil {
+		return err
+	}
+	if follows && (status == slotGone || status == slotLost) { // another slot would start behind what is missing
+		return b.about(Source, fmt.Errorf("%w: the log that the target still needs is %s; run godwit migrate abort, then sync again", ErrState, status))
+	}
 	if err := b.ensureSlot(ctx, Source, b.outgoing(Source)); err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (s *Site) startDatabase(ctx context.Context, r *record, name, template stri
 	data := filepath.Join(s.dataDir(r.Name), name)
 	id := warden.InstanceID(r.number(d.Address))
 	settings := postgres.Settings{AdminUser: adminUser, AdminPassword: d.AdminPassword, NoSync: s.NoSync,
-		Config: map[string]string{"max_slot_wal_keep_size": "8GB"}} // a way back that is dead must not fill the disk
+		Config: map[string]string{"max_slot_wal_keep_size": "8GB"}} // until a migration says how much: see Configure
 	if s.NoSync {
 		settings.Config["fsync"], settings.Config["full_page_writes"] = "off", "off"
 	}

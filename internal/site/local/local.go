@@ -87,6 +87,7 @@ type Site struct {
 var (
 	_ site.Site          = (*Site)(nil)
 	_ site.Administrator = (*Site)(nil)
+	_ site.Configurer    = (*Site)(nil)
 	_ site.Relayer       = (*Site)(nil)
 	_ site.Reviver       = (*Site)(nil)
 	_ site.RelayKeeper   = (*Site)(nil)

@@ -75,6 +75,12 @@ func (c *Client) Stop(ctx context.Context, id string) error {
 	return c.do(ctx, http.MethodPost, "/instances/"+url.PathEscape(id)+"/stop", nil, nil)
 }
 
+// Restart ends an instance, gracefully first; the warden starts it again, whatever
+// becomes of the caller. It does not wait for that.
+func (c *Client) Restart(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodPost, "/instances/"+url.PathEscape(id)+"/restart", nil, nil)
+}
+
 // Remove ends an instance, gracefully first, and forgets it and its log. No
 // error when there is none.
 func (c *Client) Remove(ctx context.Context, id string) error {

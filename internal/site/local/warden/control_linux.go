@@ -37,6 +37,13 @@ func (w *warden) handler(ctx context.Context) http.Handler {
 		}
 		reply(rw, struct{}{}, err)
 	})
+	mux.HandleFunc("POST /instances/{id}/restart", func(rw http.ResponseWriter, r *http.Request) {
+		k, err := w.find(r.PathValue("id"))
+		if err == nil {
+			k.restart(context.WithoutCancel(r.Context()))
+		}
+		reply(rw, struct{}{}, err)
+	})
 	mux.HandleFunc("DELETE /instances/{id}", func(rw http.ResponseWriter, r *http.Request) {
 		w.remove(r.PathValue("id"))
 		reply(rw, struct{}{}, nil)

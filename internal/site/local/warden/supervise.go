@@ -203,6 +203,16 @@ func (k *keeper) end() {
 	<-k.done
 }
 
+// restart ends what runs; keep starts it again.
+func (k *keeper) restart(ctx context.Context) {
+	k.mu.Lock()
+	run := k.run
+	k.mu.Unlock()
+	if run != nil {
+		run.Stop(ctx)
+	}
+}
+
 func (k *keeper) removeLogs() {
 	os.Remove(k.Spec.LogFile)
 	os.Remove(k.Spec.LogFile + ".1")
