@@ -36,7 +36,7 @@ var unusable = map[string]func(t *testing.T, source *migratetest.Server){
 		migratetest.Eventually(t, "nobody is let in", func() bool { return migratetest.Try(t.Context(), source.Admin, "SELECT 1") != nil })
 	},
 	"closed to godwit's role": func(t *testing.T, source *migratetest.Server) {
-		migratetest.Exec(t, source.Admin, "SET default_transaction_read_only = off; ALTER ROLE CURRENT_USER NOLOGIN; "+everyoneElse)
+		migratetest.Exec(t, source.Admin, "BEGIN READ WRITE; ALTER ROLE CURRENT_USER NOLOGIN; COMMIT; "+everyoneElse)
 	},
 	"in recovery": func(t *testing.T, source *migratetest.Server) { source.Standby(t) },
 }

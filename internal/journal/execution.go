@@ -188,7 +188,7 @@ func (x *execution) back(ctx context.Context, cause error) (Outcome, error) {
 	x.run.Status, x.run.Cause = string(Running), cause.Error()
 	for i := len(x.steps) - 1; i >= 0; i-- {
 		s := &x.run.Steps[i]
-		if s.Phase != begun && s.Phase != done {
+		if s.Phase != begun && s.Phase != done || x.steps[i].Keeps {
 			continue
 		}
 		if x.steps[i].Undo != nil {

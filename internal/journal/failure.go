@@ -27,6 +27,7 @@ type Failure struct {
 	Run    Run
 	Step   string // that failed first
 	Status Status // Undone or Stuck
+	Kept   string // a step whose work stays although the list was undone
 	Cause  error
 }
 
@@ -37,6 +38,8 @@ func (f *Failure) Error() string {
 		after = "the other brings it to its end"
 	case f.Status == Stuck:
 		after = "it is neither done nor undone, and will be resumed"
+	case f.Kept != "":
+		after = fmt.Sprintf("what step %q has done so far stays", f.Kept)
 	}
 	return fmt.Sprintf("%s of %s: step %q: %v; %s", f.Run.Kind, f.Run.Subject, f.Step, f.Cause, after)
 }

@@ -18,6 +18,8 @@ type Step struct {
 	// Undo takes back what Do did, or began to do; it must be idempotent, and
 	// right even when Do never ran. nil: nothing to take back.
 	Undo func(ctx context.Context, notes *Notes) error
+	// Keeps: what Do has done stays when the list fails; run again it goes on.
+	Keeps bool
 	// Budget bounds Do; 0 means only the run's context bounds it. Over budget,
 	// the context of Do ends and the step has failed with ErrOverBudget.
 	Budget time.Duration

@@ -258,5 +258,11 @@ func ended(r store.Run, cause error) (Outcome, error) {
 	if o.Status == Done {
 		return o, nil
 	}
-	return o, &Failure{Run: identity(r), Step: r.Failed, Status: o.Status, Cause: o.Cause}
+	f := &Failure{Run: identity(r), Step: r.Failed, Status: o.Status, Cause: o.Cause}
+	for _, s := range r.Steps {
+		if o.Status == Undone && (s.Phase == begun || s.Phase == done) {
+			f.Kept = s.Name
+		}
+	}
+	return o, f
 }

@@ -48,6 +48,9 @@ func NewReport(p Plan, outcome journal.Outcome, note func(name string) string) R
 	}
 	if outcome.Failed != "" {
 		r.Findings = append(r.Findings, Explain(outcome))
+		if left := note(noteLeft); left != "" && outcome.Status == journal.Undone {
+			r.Findings = append(r.Findings, landscape.Finding{Severity: landscape.Warning, Summary: left, Mend: "run the switch again when both sides answer, or godwit migrate abort"})
+		}
 	}
 	return r
 }
@@ -60,7 +63,7 @@ func Explain(o journal.Outcome) landscape.Finding {
 	}
 	switch o.Status {
 	case journal.Undone:
-		f.Summary += " (everything was taken back, nothing is lost)"
+		f.Summary += " (clients go on where they were, nothing is lost)"
 	case journal.Stuck:
 		f.Summary += " (neither finished nor taken back yet)"
 	}

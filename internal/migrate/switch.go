@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,15 +95,19 @@ func (s *Switch) prepare(ctx context.Context, _ *journal.Notes) error {
 
 // unprepare leaves slots behind where a side can't be reached: the next prepare
 // or abort drops them. Clients no longer wait when it runs.
-func (s *Switch) unprepare(ctx context.Context, _ *journal.Notes) error {
+func (s *Switch) unprepare(ctx context.Context, notes *journal.Notes) error {
 	ctx, cancel := context.WithTimeout(ctx, undoPatience)
 	defer cancel()
 	err := s.everyone(ctx, func(ctx context.Context, b *postgres.Writer) error { return b.Unprepare(ctx, string(s.from)) })
 	if errors.Is(err, postgres.ErrUnreachable) || ctx.Err() != nil {
+		notes.Set(noteLeft, fmt.Sprintf("what was prepared could not be removed everywhere, and its slots keep the log there until the next switch or abort: %v", cmp.Or(err, ctx.Err())))
 		return nil
 	}
 	return err
 }
+
+// noteLeft is what a switch that was undone has left.
+const noteLeft = "left"
 
 // hold begins the write pause. Its lease ends with it, and a little after the
 // fence: whatever becomes of this engine, clients are let go to a side that takes

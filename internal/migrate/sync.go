@@ -57,7 +57,7 @@ func Unasked(why error) landscape.Finding {
 // sources. It is not taken back when it fails: run again it goes on, and Abort
 // takes it back. progress may be nil; it is called from several goroutines.
 func SyncSteps(writers []*postgres.Writer, progress func(postgres.Progress)) []journal.Step {
-	return []journal.Step{{Name: "sync", Do: func(ctx context.Context, _ *journal.Notes) error {
+	return []journal.Step{{Name: "sync", Keeps: true, Do: func(ctx context.Context, _ *journal.Notes) error {
 		group, ctx := errgroup.WithContext(ctx)
 		for _, b := range writers {
 			group.Go(func() error { return b.Sync(ctx, progress) })

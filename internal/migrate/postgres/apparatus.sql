@@ -45,10 +45,40 @@ CREATE OR REPLACE FUNCTION godwit.passes() RETURNS boolean LANGUAGE sql SECURITY
 $$;
 REVOKE EXECUTE ON FUNCTION godwit.passes() FROM PUBLIC;
 
+-- borrows says whether a worker of a subscription, before Postgres 16, does a statement that what a table's owner wrote
+-- has it do: a trigger, a constraint, a default. It would be done with the rights to write every table that moves. Of the
+-- statements of the worker itself only the copy of a table, and TRUNCATE, fire triggers; nothing is above them on the
+-- stack but, from 15 on, one line about the transaction. Where all tables have one owner, nobody borrows anything.
+CREATE OR REPLACE FUNCTION godwit.borrows(op text, relation oid, stack text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	version CONSTANT int := current_setting('server_version_num');
+BEGIN
+	IF version >= 160000 OR NOT EXISTS (SELECT FROM pg_stat_get_activity(pg_backend_pid()) a WHERE a.backend_type LIKE 'logical replication%') THEN
+		RETURN false;
+	END IF;
+	IF op = 'INSERT' AND EXISTS (SELECT FROM pg_stat_get_subscription(NULL) s WHERE s.pid = pg_backend_pid() AND s.relid = relation) THEN
+		RETURN false;
+	END IF;
+	IF op = 'TRUNCATE' AND length(stack) - length(replace(stack, E'\n', '')) <= (CASE WHEN version >= 150000 THEN 1 ELSE 0 END) THEN
+		RETURN false;
+	END IF;
+	RETURN (SELECT count(DISTINCT c.relowner) > 1 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE t.tgname = 'godwit_guard');
+END $$;
+
 -- Statement triggers fire for every role, and, enabled as ALWAYS, under session_replication_role too. The workers of a
 -- subscription fire them only for the initial copy and for TRUNCATE: these are let through.
 CREATE OR REPLACE FUNCTION godwit.guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	stack text;
 BEGIN
+	IF current_setting('session_replication_role') = 'replica' THEN
+		GET DIAGNOSTICS stack = PG_CONTEXT;
+		IF godwit.borrows(TG_OP, TG_RELID, stack) THEN
+			RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+				MESSAGE = format('godwit: %s of table %s by what runs when a row of another table arrives is refused', TG_OP, TG_RELID::regclass),
+				HINT = 'Until Postgres 16 it would be done with rights that the owner of that table need not have. Drop or disable the trigger, constraint or default that does it.';
+		END IF;
+	END IF;
 	IF godwit.stands() THEN
 		IF EXISTS (SELECT FROM pg_stat_get_activity(pg_backend_pid()) a WHERE a.backend_type LIKE 'logical replication%') OR godwit.passes() THEN
 			RETURN NULL;

@@ -23,14 +23,19 @@ func TestOpenedByHand(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"inside a cutover": func(t *testing.T, b *postgres.Writer) { decided(t, b, postgres.Source) },
-		"synced":           func(*testing.T, *postgres.Writer) {},
+		"inside a cutover":  func(t *testing.T, b *postgres.Writer) { decided(t, b, postgres.Source) },
+		"synced":            func(*testing.T, *postgres.Writer) {},
+		"before a cutover":  func(t *testing.T, b *postgres.Writer) { prepared(t, b, postgres.Source) },
+		"behind its fence":  func(t *testing.T, b *postgres.Writer) { prepared(t, b, postgres.Source); fenceFor(t, b) },
+		"before a rollback": func(t *testing.T, b *postgres.Writer) { turn(t, b, postgres.Source); prepared(t, b, postgres.Target) },
+		"inside a rollback": func(t *testing.T, b *postgres.Writer) { turn(t, b, postgres.Source); decided(t, b, postgres.Target) },
+		"after a rollback":  func(t *testing.T, b *postgres.Writer) { turn(t, b, postgres.Source); turn(t, b, postgres.Target) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			source, target, b := synced(t, 10)
 			prepare(t, b)
-			if name != "synced" {
+			if open := name == "synced" || name == "before a cutover" || name == "after a rollback"; !open {
 				if err := b.Evict(t.Context(), postgres.Source); err != nil {
 					t.Fatal(err)
 				}
@@ -69,6 +74,14 @@ func TestByHandCallsNobodysFunctions(t *testing.T) {
 	psql(t, source.Admin, pair.ByHand(postgres.Source))
 	if got := pwned(t, source.Admin); got != "" {
 		t.Errorf("whoever owns the database has superusers: %s", got)
+	}
+}
+
+// fenceFor raises a fence that ends by itself, later than this test.
+func fenceFor(t *testing.T, b *postgres.Writer) {
+	t.Helper()
+	if _, _, err := fence(t, b, postgres.Source); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -145,14 +145,22 @@ func (b *Writer) rememberFingerprint(ctx context.Context, side string, all map[s
 }
 
 // Unchanged is ErrChanged, naming the objects, when the definitions on side
-// are not those of the sync. It uses a session of its own, beside the writer.
+// are not those of the sync, or a guard is not as it was made. It uses a session of its own, beside the writer.
 func (b *Reader) Unchanged(ctx context.Context, side string) error {
 	conn, err := b.watcher(ctx, side)
 	if err != nil {
 		return err
 	}
-	values, err := batch(ctx, conn, "SELECT ("+fingerprintOf+") = (SELECT value FROM godwit.state WHERE key = 'fingerprint')")
-	if err != nil || values[0] == "t" {
+	values, err := batch(ctx, conn, "SELECT ("+fingerprintOf+") = (SELECT value FROM godwit.state WHERE key = 'fingerprint')",
+		"SELECT string_agg(t, ', ') FROM ("+unguarded+" LIMIT 5) u (t)")
+	if err != nil {
+		return b.about(side, err)
+	}
+	if values[0] == "t" {
+		if values[1] != "" {
+			err = fmt.Errorf("%w: trigger %s of %s was disabled, dropped or replaced; ALTER TABLE … ENABLE ALWAYS TRIGGER %[2]s, or, before the cutover, godwit migrate sync, which puts it back",
+				ErrChanged, guardTrigger, values[1])
+		}
 		return b.about(side, err)
 	}
 	before, err := b.noted(ctx, side)

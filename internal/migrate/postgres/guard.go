@@ -97,25 +97,33 @@ func (b *Writer) refresh(ctx context.Context) error {
 	return nil
 }
 
-// guard puts the guard on every table of side that has none.
+// guarded is a condition on pg_class c: it has the guard, as it was made. Whoever owns
+// the table may have disabled it, or put something else in its place.
+const guarded = `EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = '` + guardTrigger + `' AND t.tgenabled = 'A'
+	AND t.tgtype = 62 AND t.tgqual IS NULL AND t.tgattr = '' AND t.tgfoid = to_regprocedure('godwit.guard()'))`
+
+// unguarded lists the tables whose guard is not as it was made.
+const unguarded = `SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+	WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND ` + mine + ` AND NOT ` + guarded + ` ORDER BY 1`
+
+// guard puts the guard on every table of side that has none, or not as it was made.
 func (b *Writer) guard(ctx context.Context, side string) error {
 	conn, err := b.writer(ctx, side)
 	if err != nil {
 		return err
 	}
-	bare, err := column(ctx, conn, `SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND `+mine+` AND NOT EXISTS
-			(SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = $1) ORDER BY 1`, guardTrigger)
+	bare, err := column(ctx, conn, unguarded)
 	if err != nil {
 		return b.about(side, err)
 	}
 	err = b.onTables(ctx, side, bare, func(table string) []string {
 		return []string{"DO " + literal(fmt.Sprintf(`BEGIN
-	IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %s::regclass AND tgname = '%s') THEN
-		CREATE TRIGGER %[2]s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %[3]s FOR EACH STATEMENT EXECUTE FUNCTION godwit.guard();
-		ALTER TABLE %[3]s ENABLE ALWAYS TRIGGER %[2]s;
+	IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = %s::regclass AND %s) THEN
+		DROP TRIGGER IF EXISTS %[3]s ON %[4]s;
+		CREATE TRIGGER %[3]s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %[4]s FOR EACH STATEMENT EXECUTE FUNCTION godwit.guard();
+		ALTER TABLE %[4]s ENABLE ALWAYS TRIGGER %[3]s;
 	END IF;
-END`, literal(table), guardTrigger, table))}
+END`, literal(table), guarded, guardTrigger, table))}
 	})
 	if err != nil {
 		return fmt.Errorf("guarding tables: %w", err)
