@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"slices"
 
 	"godwit/internal/api"
 	"godwit/internal/journal"
@@ -153,24 +153,35 @@ func (m *migration) abortAlone(ctx context.Context) error {
 }
 
 // giveUp ends the runs of this migration that could not be settled, and says
-// whether there were any.
+// whether its last switch ended so, now or before.
 func (m *migration) giveUp(ctx context.Context) (bool, error) {
-	runs, err := m.engine.store.Runs(ctx, string(journal.Running), string(journal.Stuck))
+	runs, err := m.engine.journal.Unfinished(ctx)
 	if err != nil {
 		return false, err
 	}
-	found := false
 	for _, r := range runs {
 		if r.Subject != m.Name {
 			continue
 		}
-		found = true
-		r.Status, r.Cause, r.Ended = string(journal.Undone), "given up: the source is gone for good", time.Now()
-		if err := m.engine.store.SaveRun(ctx, r); err != nil {
-			return found, err
+		if _, err := m.engine.journal.GiveUp(ctx, r.ID, "the source is gone for good"); err != nil {
+			return false, err
 		}
 	}
-	return found, nil
+	return m.switchGivenUp(ctx)
+}
+
+// switchGivenUp says whether the last cutover or rollback was given up.
+func (m *migration) switchGivenUp(ctx context.Context) (bool, error) {
+	ended, err := m.engine.store.Runs(ctx, string(journal.Done), string(journal.Undone), string(journal.GivenUp))
+	if err != nil {
+		return false, err
+	}
+	for _, r := range slices.Backward(ended) {
+		if r.Subject == m.Name && (r.Kind == migrate.KindCutover || r.Kind == migrate.KindRollback) {
+			return r.Status == string(journal.GivenUp), nil
+		}
+	}
+	return false, nil
 }
 
 // leaves takes godwit's traces off the source before everything ends. A copy that

@@ -87,11 +87,20 @@ func (r *Run) subject(ctx context.Context, d Drive) (Subject, error) {
 }
 
 // source names the state of a working copy: its commit, and a digest of what
-// differs from it, new files included. "" where there is no git.
+// differs from it, new files included. "" where there is no git. A working copy that
+// git refuses to read, as one of another user, is an error: an approval must not
+// count for a source that nobody looked at.
 func source(ctx context.Context, dir string) (string, error) {
-	commit, err := git(ctx, dir, "rev-parse", "--verify", "HEAD")
+	if there, err := versioned(dir); !there {
+		return "", err
+	}
+	commit, err := git(ctx, dir, "rev-parse", "--verify", "--quiet", "HEAD")
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 {
+		return "", nil // nothing was committed yet
+	}
 	if err != nil {
-		return "", ctx.Err() // no repository, none with a commit, or not the caller's
+		return "", err
 	}
 	sum := sha256.New()
 	differences, err := git(ctx, dir, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv")
@@ -120,6 +129,24 @@ func source(ctx context.Context, dir string) (string, error) {
 		name += "+" + hex.EncodeToString(sum.Sum(nil))[:16]
 	}
 	return name, nil
+}
+
+// versioned says whether dir is in a working copy.
+func versioned(dir string) (bool, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return false, err
+	}
+	for {
+		_, err := os.Lstat(filepath.Join(dir, ".git"))
+		if err == nil || !errors.Is(err, os.ErrNotExist) {
+			return err == nil, err
+		}
+		if dir == filepath.Dir(dir) {
+			return false, nil
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 func sumFile(sum io.Writer, top, name string) error {

@@ -258,3 +258,30 @@ func TestTwoApprovals(t *testing.T) {
 		t.Errorf("denied by one: %v", err)
 	}
 }
+
+// TestSourceThatCannotBeRead: a working copy whose state git does not tell is an
+// error, and no working copy without one.
+func TestSourceThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	without := t.TempDir()
+	unborn := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "git", "-C", unborn, "init", "-q").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, dir := range []string{without, unborn} {
+		if name, err := source(t.Context(), dir); name != "" || err != nil {
+			t.Errorf("%q, %v", name, err)
+		}
+	}
+	broken := t.TempDir()
+	put(t, filepath.Join(broken, ".git"), "gitdir: nowhere\n")
+	below := filepath.Join(broken, "below")
+	if err := os.Mkdir(below, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{broken, below} {
+		if name, err := source(t.Context(), dir); err == nil {
+			t.Errorf("it is taken for one without a source: %q", name)
+		}
+	}
+}

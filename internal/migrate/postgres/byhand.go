@@ -12,6 +12,7 @@ import (
 // then the guards. Nothing in it fails where a part is gone already.
 func (p *Pair) ByHand(side string) string {
 	name := literal(p.name())
+	own := p.ownSchema(side)
 	var roles []string
 	for _, role := range p.ownRoles() {
 		roles = append(roles, literal(role))
@@ -19,7 +20,7 @@ func (p *Pair) ByHand(side string) string {
 	statements := []string{
 		"SET search_path = pg_catalog, pg_temp", // a function of anybody's would be called as the superuser
 		"SET default_transaction_read_only = off",
-		when("to_regclass('godwit.fence') IS NOT NULL", "PERFORM godwit.lower_fence();"),
+		when(own+" AND to_regclass('godwit.fence') IS NOT NULL", "PERFORM godwit.lower_fence();"),
 		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`,
 		when("EXISTS (SELECT FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database() AND s.subname = "+name+")",
 			fmt.Sprintf(`ALTER SUBSCRIPTION %s DISABLE;
@@ -30,7 +31,7 @@ DECLARE
 	s       text;
 	copiers text;
 BEGIN
-	IF to_regclass('godwit.state') IS NOT NULL THEN
+	IF %s AND to_regclass('godwit.state') IS NOT NULL THEN
 		EXECUTE 'SELECT value FROM godwit.state WHERE key = ''copiers''' INTO copiers;
 	END IF;
 	FOR s IN SELECT slot_name FROM pg_replication_slots WHERE database = current_database()
@@ -42,7 +43,7 @@ BEGIN
 		END LOOP;
 		PERFORM pg_drop_replication_slot(s);
 	END LOOP;
-END $$`, literal(p.outgoing(side)), literal(p.proof(side))),
+END $$`, own, literal(p.outgoing(side)), literal(p.proof(side))),
 		"DROP PUBLICATION IF EXISTS " + ident(p.publication()),
 		dropEventTriggers,
 		fmt.Sprintf(`DO $$
@@ -64,7 +65,14 @@ BEGIN
 		EXECUTE format('DROP ROLE %%I', r);
 	END LOOP;
 END $$`, strings.Join(roles, ", ")),
-		"DROP SCHEMA IF EXISTS godwit CASCADE",
+		fmt.Sprintf(`DO $$
+BEGIN
+	IF %s THEN
+		DROP SCHEMA godwit CASCADE;
+	ELSIF to_regnamespace('godwit') IS NOT NULL THEN
+		RAISE WARNING 'schema godwit belongs to a role that godwit did not make it with: it stays, and nothing in it was called';
+	END IF;
+END $$`, own),
 	}
 	return fmt.Sprintf("-- database %q, %s: as a superuser, with psql\n", p.side(side).database(p.Database), side) + strings.Join(statements, ";\n") + ";\n"
 }
@@ -80,4 +88,15 @@ func (s *Side) database(otherwise string) string {
 		return s.Config.Database
 	}
 	return otherwise
+}
+
+// ownSchema is the condition that schema godwit is godwit's own: of a superuser, of
+// whoever runs the script, or of the role that the URL of side names. What anybody
+// else put there would run as the superuser.
+func (p *Pair) ownSchema(side string) string {
+	maker := "FALSE"
+	if config := p.side(side).Config; config != nil {
+		maker = "pg_get_userbyid(n.nspowner) = " + literal(config.User)
+	}
+	return "EXISTS (SELECT FROM pg_namespace n WHERE " + trusted + " OR n.nspname = 'godwit' AND " + maker + ")"
 }

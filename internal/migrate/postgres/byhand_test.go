@@ -77,6 +77,26 @@ func TestByHandCallsNobodysFunctions(t *testing.T) {
 	}
 }
 
+// A role that was quicker than godwit may have made what the script calls. Nothing of
+// it is called, and it stays.
+func TestByHandCallsNoStrangersApparatus(t *testing.T) {
+	t.Parallel()
+	source := migratetest.StartServer(t)
+	migratetest.Exec(t, source.Admin, "GRANT CREATE ON DATABASE shop TO shop")
+	migratetest.Exec(t, source.App, "CREATE SCHEMA godwit", "CREATE TABLE godwit.fence (raised boolean)",
+		"CREATE FUNCTION godwit.lower_fence() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CREATE ROLE pwned_fence SUPERUSER; END $$",
+		"CREATE FUNCTION godwit.makes() RETURNS text LANGUAGE plpgsql AS $$ BEGIN CREATE ROLE pwned_state SUPERUSER; RETURN ''; END $$",
+		"CREATE VIEW godwit.state AS SELECT 'copiers' AS key, godwit.makes() AS value")
+	pair := migratetest.Pair(t, source, source)
+	psql(t, source.Admin, pair.ByHand(postgres.Source))
+	if got := pwned(t, source.Admin); got != "" {
+		t.Errorf("whoever made schema godwit has superusers: %s", got)
+	}
+	if n := migratetest.Text(t, source.Admin, "SELECT count(*) FROM pg_namespace WHERE nspname = 'godwit'"); n != "1" {
+		t.Error("somebody's schema was dropped")
+	}
+}
+
 // fenceFor raises a fence that ends by itself, later than this test.
 func fenceFor(t *testing.T, b *postgres.Writer) {
 	t.Helper()
