@@ -1,13 +1,17 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"godwit/internal/api"
+	"godwit/internal/journal"
+	"godwit/internal/migrate"
 	"godwit/internal/migrate/migratetest"
 )
 
@@ -89,6 +93,35 @@ func TestEveryWayOut(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFinishAfterAGivenUpRollback: a rollback was given up while it fenced the
+// environment, or the engine was killed just after that; then the source is gone for
+// good. The environment is opened all the same.
+func TestFinishAfterAGivenUpRollback(t *testing.T) {
+	t.Parallel()
+	l := syncedAs(t, true, func(_ *testing.T, source *migratetest.Server) { source.Stop() })
+	p := migrate.Plan{Migration: "datacenter", From: migrate.Target, Environment: "production"}
+	away := func(context.Context, *journal.Notes) error { return errors.New("the source is away") }
+	fence := func(context.Context, *journal.Notes) error {
+		return migratetest.Try(t.Context(), l.site.target.Admin, "BEGIN READ WRITE; SELECT godwit.raise_until(9223372036854775806); COMMIT")
+	}
+	short := journal.Limits{Undo: 50 * time.Millisecond, Finish: 50 * time.Millisecond, Pause: time.Millisecond, LongestPause: 10 * time.Millisecond}
+	outcome, err := l.journal.Within(short).Run(t.Context(), journal.Run{ID: "rollback-datacenter-1", Kind: p.Kind(), Subject: "datacenter", Payload: p.Payload()},
+		[]journal.Step{{Name: "fence", Do: fence, Undo: away}, {Name: "catch-up", Do: away}}, func(journal.Event) {})
+	if outcome.Status != journal.Stuck {
+		t.Fatalf("%+v, %v", outcome, err)
+	}
+	write := `INSERT INTO "order" (key) VALUES ('goes on')`
+	if migratetest.Try(t.Context(), l.site.target.App, write) == nil {
+		t.Fatal("the target is not fenced")
+	}
+	_, err = l.AbandonSwitch(t.Context(), "datacenter", l.events.sink())
+	l.ok(err)
+	_, err = l.Finish(t.Context(), "datacenter", api.LeaveRequest{WithoutSource: true}, l.events.sink())
+	l.ok(err)
+	l.left("finished")
+	migratetest.Exec(t, l.site.target.App, write)
 }
 
 // syncedAs is a migration that is synced, or cut over with a write that only the target
