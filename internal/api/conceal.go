@@ -36,6 +36,7 @@ func failureOf(ctx context.Context, err error) *Failure {
 	told.Findings = slices.Clone(f.Findings)
 	for i := range told.Findings {
 		told.Findings[i].Summary = known.Conceal(told.Findings[i].Summary)
+		told.Findings[i].Mend = known.Conceal(told.Findings[i].Mend)
 	}
 	return &told
 }

@@ -305,7 +305,11 @@ func TestRefusedSettlesNothing(t *testing.T) {
 	t.Parallel()
 	b := withMigration(t)
 	b.up()
+	b.dataThere()
 	b.stuck()
+	w, err := b.current()
+	b.ok(err)
+	b.ok(b.changeMigration(t.Context(), w, "datacenter", func(s *migrationState) { s.Phase = phaseAdopted }))
 	b.front.SetFail(nil) // whoever settles it now succeeds
 	for name, command := range map[string]func() error{
 		"cutover":  func() error { _, err := b.Cutover(t.Context(), "datacenter", b.events.sink()); return err },

@@ -157,3 +157,19 @@ func TestCheckFindsWhatStands(t *testing.T) {
 	}
 	expect("error source: it is fenced by an earlier migration")
 }
+
+// TestCheckKnowsItsOwn: nothing that godwit made is a finding, as after a sync that
+// was killed.
+func TestCheckKnowsItsOwn(t *testing.T) {
+	t.Parallel()
+	_, _, b := synced(t, 10)
+	findings, err := b.Check(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range findings {
+		if strings.Contains(f.Summary, "godwit_") || strings.Contains(f.Summary, "godwit.") {
+			t.Errorf("%+v", f)
+		}
+	}
+}

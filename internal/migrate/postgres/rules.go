@@ -64,7 +64,7 @@ var rules = append(powers, []rule{
 		"%s is a foreign table: its rows are elsewhere and the target may not reach them", "drop it, or copy its rows into a table"},
 	{Source, landscape.Error, `SELECT count(*)::text FROM pg_largeobject_metadata HAVING count(*) > 0`,
 		"%s large objects are not replicated", "move them into bytea columns, or remove them (vacuumlo)"},
-	{Source, landscape.Error, `SELECT evtname::text FROM pg_event_trigger WHERE evtname <> 'godwit_guard'`,
+	{Source, landscape.Error, `SELECT evtname::text FROM pg_event_trigger WHERE evtname NOT IN ('godwit_guard', 'godwit_guard_end')`,
 		"event trigger %s would be copied and belong to nobody who may have it", "drop it for the time of the migration"},
 	{"", landscape.Error, `SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
 		WHERE d.datname = current_database() AND subname <> $1`,
@@ -88,7 +88,7 @@ var rules = append(powers, []rule{
 		AND e.deptype = 'e' WHERE c.relkind = 'r'`,
 		"table %s belongs to an extension and is not replicated", "if it has rows of yours, copy them after the sync"},
 	{Source, landscape.Warning, `SELECT format('%s of %s', t.tgname, c.oid::regclass) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-		WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R') AND t.tgname <> 'godwit_guard'`,
+		WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R') AND t.tgname <> 'godwit_guard' AND c.relnamespace IS DISTINCT FROM to_regnamespace('godwit')`,
 		"trigger %s fires for replicated rows too", "ALTER TABLE … ENABLE TRIGGER …, unless that is what you want"},
 	{Source, landscape.Warning, `SELECT DISTINCT coalesce(nullif(application_name, ''), backend_type) FROM pg_stat_activity
 		WHERE datname = current_database() AND usename = current_user AND backend_type = 'client backend' AND NOT ` + ours,
