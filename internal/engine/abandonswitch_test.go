@@ -53,7 +53,7 @@ func TestSwitchIsGivenUp(t *testing.T) {
 	}
 	_, err = b.AbandonSwitch(t.Context(), "datacenter", b.events.sink())
 	b.fails(err, api.Missing, "no cutover or rollback")
-	if r := b.deploy("production", b.image("v2")); r.Outcome != "done" {
+	if r := b.deploy("test", b.image("v2")); r.Outcome != "done" {
 		t.Errorf("afterwards: %+v", r)
 	}
 }

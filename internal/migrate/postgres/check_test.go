@@ -37,6 +37,7 @@ func TestCheckFindsEverythingAtOnce(t *testing.T) {
 	pair := migratetest.Pair(t, source, target)
 	pair.Target.FreeBytes = 1
 	pair.Source.Peer = "127.0.0.1:1"
+	pair.KeepWAL = 8 << 30
 	findings, err := check(t, pair)
 	if err != nil {
 		t.Fatal(err)
