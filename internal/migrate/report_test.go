@@ -52,7 +52,7 @@ func TestExplainNamesStepAndMend(t *testing.T) {
 		{errors.New("something new"), "mend the cause"},
 	} {
 		f := migrate.Explain(journal.Outcome{Status: journal.Undone, Failed: "fence", Cause: c.cause})
-		if !strings.Contains(f.Summary, `step "fence"`) || !strings.Contains(f.Summary, "taken back") || !strings.Contains(f.Mend, c.mend) {
+		if !strings.Contains(f.Summary, `step "fence"`) || !strings.Contains(f.Summary, "clients go on where they were") || !strings.Contains(f.Mend, c.mend) {
 			t.Errorf("%+v", f)
 		}
 	}
