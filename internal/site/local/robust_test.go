@@ -18,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"godwit/internal/confine"
 	"godwit/internal/fleet"
 	"godwit/internal/site"
 	"godwit/internal/site/local"
@@ -192,6 +193,12 @@ func TestSecrets(t *testing.T) {
 			return nil
 		}
 		closed[path] = closed[filepath.Dir(path)] || d.IsDir() && info.Mode().Perm()&0o077 == 0
+		if filepath.Base(path) == "relay.sock" && os.Geteuid() == 0 { // a door of a group that nobody but the relays has
+			if id := confine.RelayID(filepath.Dir(path)); info.Mode().Perm() != 0o660 || int(info.Sys().(*syscall.Stat_t).Gid) != id {
+				t.Errorf("%s has mode %s and another group than %d", path, info.Mode(), id)
+			}
+			return nil
+		}
 		if !d.IsDir() && !closed[path] && info.Mode().Perm()&0o077 != 0 && filepath.Base(path) != "g.sock" && filepath.Base(path) != "g.json" {
 			t.Errorf("%s has mode %s and can be reached", path, info.Mode())
 		}
