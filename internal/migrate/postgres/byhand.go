@@ -65,14 +65,7 @@ BEGIN
 		EXECUTE format('DROP ROLE %%I', r);
 	END LOOP;
 END $$`, strings.Join(roles, ", ")),
-		fmt.Sprintf(`DO $$
-BEGIN
-	IF %s THEN
-		DROP SCHEMA godwit CASCADE;
-	ELSIF to_regnamespace('godwit') IS NOT NULL THEN
-		RAISE WARNING 'schema godwit belongs to a role that godwit did not make it with: it stays, and nothing in it was called';
-	END IF;
-END $$`, own),
+		dropOwn(own),
 	}
 	return fmt.Sprintf("-- database %q, %s: as a superuser, with psql\n", p.side(side).database(p.Database), side) + strings.Join(statements, ";\n") + ";\n"
 }
@@ -88,6 +81,18 @@ func (s *Side) database(otherwise string) string {
 		return s.Config.Database
 	}
 	return otherwise
+}
+
+// dropOwn drops schema godwit if it is own, and says so of another.
+func dropOwn(own string) string {
+	return fmt.Sprintf(`DO $$
+BEGIN
+	IF %s THEN
+		DROP SCHEMA godwit CASCADE;
+	ELSIF to_regnamespace('godwit') IS NOT NULL THEN
+		RAISE WARNING 'schema godwit belongs to a role that godwit did not make it with: it stays, and nothing in it was called';
+	END IF;
+END $$`, own)
 }
 
 // ownSchema is the condition that schema godwit is godwit's own: of a superuser, of
