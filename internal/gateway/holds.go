@@ -25,7 +25,11 @@ func (c *control) Hold(id string, req HoldRequest) error {
 		if !slices.Equal(h.hosts, hosts) {
 			return errorf(ErrConflict, "hold %q already holds %v; release it first", id, h.hosts)
 		}
-		return h.renew(lease, req.ExpireRoutes)
+		if err := h.renew(lease, req.ExpireRoutes); err != nil {
+			return err
+		}
+		c.keepHolds()
+		return nil
 	}
 	var lanes []*lane
 	for _, host := range hosts {
@@ -41,6 +45,7 @@ func (c *control) Hold(id string, req HoldRequest) error {
 	h.grace = time.Duration(req.GraceMS) * time.Millisecond
 	c.holds[id] = h
 	h.begin(lease, req.ExpireRoutes, func() { c.expire(h) })
+	c.keepHolds()
 	c.lookAgain() // who waits for an endpoint waits in this hold from now on
 	return nil
 }
@@ -84,6 +89,7 @@ func (c *control) expire(h *hold) {
 		}
 	}
 	h.end(true, releasing)
+	c.keepHolds()
 }
 
 func validateHold(id string, hosts []string, lease time.Duration) error {
@@ -118,7 +124,9 @@ func (c *control) Release(id string) (Held, error) {
 		return Held{}, errorf(ErrNotFound, "no hold %q", id)
 	}
 	delete(c.holds, id)
-	return h.end(false, releasing), nil
+	held := h.end(false, releasing)
+	c.keepHolds()
+	return held, nil
 }
 
 func (c *control) hold(id string) (*hold, error) {

@@ -1,0 +1,66 @@
+package gateway
+
+import (
+	"os"
+	"testing"
+	"time"
+)
+
+// afterKill is the gateway that comes after one that was killed just now: it finds
+// the files as they are.
+func afterKill(t *testing.T, killed Config) *running {
+	t.Helper()
+	cfg := testConfig(t)
+	for _, suffix := range []string{"", ".holds"} {
+		text, err := os.ReadFile(killed.State + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(cfg.State+suffix, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return startWith(t, cfg)
+}
+
+// TestHoldOutlivesTheGateway: what a killed gateway has held, the next one holds: to
+// let it go would send it to a side that takes no writes.
+func TestHoldOutlivesTheGateway(t *testing.T) {
+	t.Parallel()
+	from, to := newBackend(t, says("from")), newBackend(t, says("to"))
+	cfg := testConfig(t)
+	killed := startWith(t, cfg)
+	killed.pool("from", one(from.endpoint("a", 1)))
+	killed.pool("to", one(to.endpoint("b", 1)))
+	killed.route(host, "from")
+	killed.hold("cutover", time.Minute)
+
+	next := afterKill(t, cfg)
+	got := make(chan result, 1)
+	go func() { got <- next.do("POST", "/", "order") }()
+	until(t, "it waits", func() bool { return next.control.Stats().Waiting == 1 })
+	next.route(host, "to")
+	if _, err := next.control.Release("cutover"); err != nil {
+		t.Fatal(err)
+	}
+	(<-got).want(t, 200, "to")
+	if from.hits.Load() != 0 {
+		t.Error("it was sent to the side that takes no writes")
+	}
+	afterKill(t, Config{State: next.cfg.State}).do("POST", "/", "order").want(t, 200, "to") // what was released holds nobody
+}
+
+// TestLeaseEndsWithoutAGateway: nobody is held for longer because a gateway was killed.
+func TestLeaseEndsWithoutAGateway(t *testing.T) {
+	t.Parallel()
+	from, to := newBackend(t, says("from")), newBackend(t, says("to"))
+	cfg := testConfig(t)
+	killed := startWith(t, cfg)
+	killed.pool("from", one(from.endpoint("a", 1)))
+	killed.pool("to", one(to.endpoint("b", 1)))
+	killed.route(host, "from")
+	if err := killed.control.Hold("cutover", HoldRequest{Hosts: []string{host}, LeaseMS: 300, ExpireRoutes: map[string]string{host: "to"}}); err != nil {
+		t.Fatal(err)
+	}
+	afterKill(t, cfg).do("POST", "/", "order").want(t, 200, "to")
+}
