@@ -49,7 +49,6 @@ func newControl(t Table, cfg Config) *control {
 		c.pools[name] = newPool(name, p)
 	}
 	c.publish()
-	c.resumeHolds()
 	return c
 }
 

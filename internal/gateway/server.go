@@ -175,6 +175,7 @@ func (s *Server) open() error {
 		s.cfg.Sockets.Close() // what is served is open; when that ends, so does it
 	}
 	s.control = newControl(table, s.cfg)
+	s.control.resumeHolds()
 	if s.heir != nil {
 		s.control.predecessor = make(chan struct{})
 		s.control.inherit(s.heir.Traffic)
