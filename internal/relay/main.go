@@ -48,7 +48,7 @@ func Main(args []string) int {
 // run relays, confined: fd is the socket on the host, or negative before that.
 func run(cfg Config, fd int) error {
 	var host net.Listener
-	err := errors.ErrUnsupported
+	var err error
 	if fd < 0 {
 		err = confineSelf(cfg)
 	} else {
