@@ -17,7 +17,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	"godwit/internal/confine"
 	"godwit/internal/landscape"
 	"godwit/internal/relay"
 	"godwit/internal/site"
@@ -124,15 +123,6 @@ func (o *relayRecord) moved(to string) {
 	first := strings.HasSuffix(o.HostListen, ":0")
 	o.Untold = o.Untold || !first && o.HostListen != to
 	o.HostListen = to
-}
-
-// relayID is the uid that an environment's relays have of their own; 0 when they
-// are of this user.
-func (s *Site) relayID(environment string) int {
-	if os.Geteuid() != 0 {
-		return 0
-	}
-	return confine.RelayID(s.wardenDir(environment))
 }
 
 // relayDoor is where a relay finds its door from where it stands, the site's
