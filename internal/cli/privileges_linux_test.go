@@ -12,7 +12,7 @@ import (
 	"godwit/internal/watch"
 )
 
-// callersSecrets are in the environment of whoever calls godwit.
+// callersSecrets are in the environment of the command that calls godwit.
 var callersSecrets = map[string]string{
 	"AWS_ACCESS_KEY_ID": "AKIANOTFORGODWIT", "AWS_SECRET_ACCESS_KEY": "secret-of-aws", "AWS_SESSION_TOKEN": "secret-of-session",
 	"AWS_CONTAINER_AUTHORIZATION_TOKEN": "secret-of-container", "GODWIT_PASSWORD": "secret-of-godwit", "PGPASSWORD": "secret-of-postgres",

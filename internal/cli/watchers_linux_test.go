@@ -86,5 +86,5 @@ func (w *watched) standsBy(pid int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("it has %d files open, and the engine's lock is none of them", len(locks))
+	return fmt.Errorf("it has %d files open, but not the engine's lock", len(locks))
 }

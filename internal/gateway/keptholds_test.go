@@ -23,16 +23,23 @@ func afterKill(t *testing.T, killed Config) *running {
 	return startWith(t, cfg)
 }
 
+// between is a gateway whose route leads from one side and may lead to another one.
+func between(t *testing.T) (Config, *running, *backend) {
+	t.Helper()
+	from, to := newBackend(t, says("from")), newBackend(t, says("to"))
+	cfg := testConfig(t)
+	r := startWith(t, cfg)
+	r.pool("from", one(from.endpoint("a", 1)))
+	r.pool("to", one(to.endpoint("b", 1)))
+	r.route(host, "from")
+	return cfg, r, from
+}
+
 // TestHoldOutlivesTheGateway: what a killed gateway has held, the next one holds: to
 // let it go would send it to a side that takes no writes.
 func TestHoldOutlivesTheGateway(t *testing.T) {
 	t.Parallel()
-	from, to := newBackend(t, says("from")), newBackend(t, says("to"))
-	cfg := testConfig(t)
-	killed := startWith(t, cfg)
-	killed.pool("from", one(from.endpoint("a", 1)))
-	killed.pool("to", one(to.endpoint("b", 1)))
-	killed.route(host, "from")
+	cfg, killed, from := between(t)
 	killed.hold("cutover", time.Minute)
 
 	next := afterKill(t, cfg)
@@ -53,12 +60,7 @@ func TestHoldOutlivesTheGateway(t *testing.T) {
 // TestLeaseEndsWithoutAGateway: nobody is held for longer because a gateway was killed.
 func TestLeaseEndsWithoutAGateway(t *testing.T) {
 	t.Parallel()
-	from, to := newBackend(t, says("from")), newBackend(t, says("to"))
-	cfg := testConfig(t)
-	killed := startWith(t, cfg)
-	killed.pool("from", one(from.endpoint("a", 1)))
-	killed.pool("to", one(to.endpoint("b", 1)))
-	killed.route(host, "from")
+	cfg, killed, _ := between(t)
 	if err := killed.control.Hold("cutover", HoldRequest{Hosts: []string{host}, LeaseMS: 300, ExpireRoutes: map[string]string{host: "to"}}); err != nil {
 		t.Fatal(err)
 	}

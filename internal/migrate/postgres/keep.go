@@ -29,7 +29,7 @@ func (b *Reader) keeps(ctx context.Context) (landscape.Findings, error) {
 			all = append(all, b.finding(side, landscape.Warning, fmt.Sprintf("max_slot_wal_keep_size is -1: it keeps its log without end for a side that cannot follow; "+
 				"godwit gives the way up at keep_wal (%s), but only while godwit runs", size(b.KeepWAL)), mend))
 		case megabytes<<20 < b.KeepWAL:
-			all = append(all, b.finding(side, landscape.Warning, fmt.Sprintf("max_slot_wal_keep_size is %s, less than keep_wal (%s): a side that falls further behind must be synced anew",
+			all = append(all, b.finding(side, landscape.Warning, fmt.Sprintf("max_slot_wal_keep_size is %s, less than keep_wal (%s): a side that falls further behind must be synced again",
 				size(megabytes<<20), size(b.KeepWAL)), mend))
 		}
 	}

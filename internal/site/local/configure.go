@@ -16,15 +16,11 @@ import (
 // and compares them with what it runs with: where somebody was killed in between,
 // the next call starts it again.
 func (s *Site) Configure(ctx context.Context, environment, database string, settings map[string]string) error {
-	unlock, err := s.lock(ctx, environment)
+	r, unlock, err := s.locked(ctx, environment)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	r, err := s.load(environment)
-	if err != nil {
-		return err
-	}
 	if err := s.configure(ctx, r, database, settings); err != nil {
 		return fmt.Errorf("settings of database %s in %s: %w", database, environment, err)
 	}

@@ -62,7 +62,7 @@ func (b *bench) relayPid() int {
 // relay that was open is open into the new one, by itself.
 func TestRelayFollowsItsEnvironment(t *testing.T) {
 	times := 6
-	if os.Getenv("GODWIT_TEST_SIZE") == "full" {
+	if os.Getenv("GODWIT_SOAK") != "" {
 		times = 50
 	}
 	b := newBench(t)

@@ -14,9 +14,9 @@ import (
 	"godwit/internal/site/local"
 )
 
-// sizes of an environment: what every run tries, and what GODWIT_TEST_SIZE=full does.
+// sizes of an environment: what every run tries, and what GODWIT_SOAK=1 does.
 func sizes() (services, instances, inOne int) {
-	if os.Getenv("GODWIT_TEST_SIZE") == "full" {
+	if os.Getenv("GODWIT_SOAK") != "" {
 		return 100, 10, 500
 	}
 	return 40, 3, 130
