@@ -176,7 +176,12 @@ func (h *hold) due() (expiry map[string]string, over bool) {
 	if h.phase != holding {
 		return nil, false
 	}
-	if left := time.Until(h.deadline); left > 0 { // renewed while the timer fired
+	left := time.Until(h.deadline)
+	if left < -missedBy { // this process was stopped, or the machine was
+		left = comeback
+		h.deadline = time.Now().Add(left)
+	}
+	if left > 0 { // renewed while the timer fired
 		h.timer.Reset(left)
 		return nil, false
 	}

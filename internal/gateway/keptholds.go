@@ -20,6 +20,16 @@ type keptHold struct {
 	GraceMS      int64             `json:"grace_ms,omitempty"`
 }
 
+const (
+	// missedBy is how long before a lease's end a gateway has to be there to have
+	// heard what was said of it: whether it was renewed, and where its requests go.
+	missedBy = time.Second
+	// comeback is what a hold gets whose end a gateway has missed. The engine, which
+	// could not tell it anything, tries again every three seconds at least; until
+	// then the end of the lease may lead to a side that has given the truth away.
+	comeback = 4 * time.Second
+)
+
 // holdsFile is beside the table. It has to outlive the process, not the machine:
 // with that the connections of who waits end too. So it is not synced, and a hold
 // costs no time of a disk.
@@ -65,6 +75,9 @@ func (c *control) resumeHolds() {
 	}
 	for _, k := range kept {
 		left := time.Until(k.Until)
+		if left < missedBy {
+			left = comeback
+		}
 		var lanes []*lane
 		for _, host := range k.Hosts {
 			if l := c.lanes[host]; l != nil {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/json"
 	"os"
 	"testing"
 	"time"
@@ -61,8 +62,59 @@ func TestHoldOutlivesTheGateway(t *testing.T) {
 func TestLeaseEndsWithoutAGateway(t *testing.T) {
 	t.Parallel()
 	cfg, killed, _ := between(t)
-	if err := killed.control.Hold("cutover", HoldRequest{Hosts: []string{host}, LeaseMS: 300, ExpireRoutes: map[string]string{host: "to"}}); err != nil {
+	if err := killed.control.Hold("cutover", HoldRequest{Hosts: []string{host}, LeaseMS: 1500, ExpireRoutes: map[string]string{host: "to"}}); err != nil {
 		t.Fatal(err)
 	}
 	afterKill(t, cfg).do("POST", "/", "order").want(t, 200, "to")
+}
+
+// TestMissedEndOfALease: while a gateway hung nobody could tell it where the
+// requests of a hold go now. The one that replaces it waits for that, or else it
+// would send them to a side that has given the truth away.
+func TestMissedEndOfALease(t *testing.T) {
+	t.Parallel()
+	cfg, hung, from := between(t)
+	hung.hold("cutover", time.Minute)
+	kept := []keptHold{{ID: "cutover", Hosts: []string{host}, Until: time.Now().Add(-time.Second), ExpireRoutes: map[string]string{host: "from"}}}
+	text, err := json.Marshal(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(hung.control.holdsFile(), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next := afterKill(t, cfg)
+	got := make(chan result, 1)
+	go func() { got <- next.do("POST", "/", "order") }()
+	until(t, "it waits", func() bool { return next.control.Stats().Waiting == 1 })
+	next.route(host, "to")
+	if _, err := next.control.Release("cutover"); err != nil {
+		t.Fatal(err)
+	}
+	(<-got).want(t, 200, "to")
+	if from.hits.Load() != 0 {
+		t.Error("it was sent to the side that takes no writes")
+	}
+}
+
+// TestStoppedOverTheEndOfALease: the same for a gateway that goes on after it was stopped.
+func TestStoppedOverTheEndOfALease(t *testing.T) {
+	t.Parallel()
+	_, r, _ := between(t)
+	r.hold("cutover", time.Minute)
+	r.control.mu.Lock()
+	h := r.control.holds["cutover"]
+	r.control.mu.Unlock()
+	h.mu.Lock()
+	h.deadline = time.Now().Add(-2 * missedBy)
+	h.mu.Unlock()
+	if _, over := h.due(); over {
+		t.Error("it lets its requests go before anybody could say where")
+	}
+	h.mu.Lock()
+	h.deadline = time.Now().Add(-missedBy / 2)
+	h.mu.Unlock()
+	if _, over := h.due(); !over {
+		t.Error("a lease that is over does not end")
+	}
 }
