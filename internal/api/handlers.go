@@ -33,7 +33,7 @@ type Engine interface {
 	Apply(ctx context.Context, name string, r ApplyRequest, sink Sink) (Applied, error)
 	Finish(ctx context.Context, name string, r LeaveRequest, sink Sink) (Migration, error)
 	Abort(ctx context.Context, name string, r LeaveRequest, sink Sink) (Migration, error)
-	AbandonSwitch(ctx context.Context, name string, sink Sink) (AbandonedSwitch, error)
+	AbandonRun(ctx context.Context, name string, sink Sink) (AbandonedRun, error)
 	ByHand(ctx context.Context, name string) (ByHand, error)
 }
 
@@ -130,7 +130,7 @@ func registerMigrations(api huma.API, e Engine) {
 		})
 	stream(api, post("migration-finish", base+"/finish", "Remove the way back"), leaving(e.Finish))
 	stream(api, post("migration-abort", base+"/abort", "Remove everything of the migration from both sides"), leaving(e.Abort))
-	stream(api, post("migration-abandon", base+"/abandon", "Give up a switch that is stuck; both sides stay as they are"), onMigration(e.AbandonSwitch))
+	stream(api, post("migration-abandon", base+"/abandon", "Give up a switch or a change of definitions that is stuck; both sides stay as they are"), onMigration(e.AbandonRun))
 	answer(api, get("migration-by-hand", base+"/by-hand", "SQL that opens the source without an engine"),
 		func(ctx context.Context, in *named) (ByHand, error) { return e.ByHand(ctx, in.Name) })
 }

@@ -162,13 +162,14 @@ type LeaveRequest struct {
 	WithoutSource bool `query:"without_source" doc:"the source is gone for good: nothing is asked of it"`
 }
 
-// AbandonedSwitch is a cutover or rollback that was given up.
-type AbandonedSwitch struct {
+// AbandonedRun is a cutover, rollback or change of definitions that was given up.
+type AbandonedRun struct {
 	Migration string   `json:"migration"`
 	Kind      string   `json:"kind"`
 	Outcome   string   `json:"outcome"` // given-up; or how it had ended meanwhile
 	Truth     string   `json:"truth" doc:"side that clients are sent to: source or target"`
 	Left      []string `json:"left" doc:"steps that were begun and not taken back"`
+	Next      string   `json:"next" doc:"what to do about them"`
 }
 
 // ApplyRequest is a change of definitions for both sides of a migration.

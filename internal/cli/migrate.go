@@ -56,11 +56,12 @@ the way back, and nothing else.`, (*client.Client).Finish),
 			`Possible while the source holds the truth. With --without-source nothing is asked
 of a source that is gone for good; the copy in the environment is removed, which
 may be all that is left of it: save it first.`, (*client.Client).Abort),
-		g.migration("abandon", "Give up a cutover or rollback that is stuck; both sides stay as they are",
-			`Ends a switch that can neither be finished nor undone, for instance because a side
-is gone. Its clients are let go to the side that holds the truth. Neither database is
+		g.migration("abandon", "Give up a cutover, a rollback or a change of definitions that is stuck; both sides stay as they are",
+			`Ends what can neither be finished nor undone, for instance because a side is gone.
+Clients that a switch holds are let go to the side that holds the truth. Neither database is
 asked or changed: the steps that are named stay as they are, and a side that was
-fenced stays so. Then other commands are no longer refused for it: cutover or rollback
+fenced stays so. A change that only the side with the truth has keeps the rows behind
+it from the other one: migrate apply FILE --catch-up goes on. Then other commands are no longer refused for it: cutover or rollback
 again, abort or finish, with --without-source where the source is gone; by-hand prints
 the SQL that opens the source.
 
@@ -174,15 +175,14 @@ func (g *globals) migrateByHand(ctx context.Context, c *client.Client, name stri
 }
 
 func (g *globals) migrateAbandon(ctx context.Context, c *client.Client, name string) error {
-	given, err := reattached(ctx, g, c, func() (api.AbandonedSwitch, error) { return c.AbandonSwitch(ctx, name, g.view.watch()) })
+	given, err := reattached(ctx, g, c, func() (api.AbandonedRun, error) { return c.AbandonRun(ctx, name, g.view.watch()) })
 	if err != nil {
 		return err
 	}
 	return g.view.result(given, func(w io.Writer) {
 		fmt.Fprintf(w, "%s of %s: %s; clients are sent to the %s\n", given.Kind, given.Migration, given.Outcome, given.Truth)
 		if len(given.Left) > 0 {
-			fmt.Fprintf(w, "left as they are: %s; if the %s refuses writes, godwit migrate by-hand opens a source, cutover or rollback goes on\n",
-				strings.Join(given.Left, ", "), given.Truth)
+			fmt.Fprintf(w, "left as they are: %s; %s\n", strings.Join(given.Left, ", "), given.Next)
 		}
 	})
 }

@@ -73,7 +73,7 @@ func appliedAs(a migrate.Apply, record journal.Record) (api.Applied, error) {
 	case record.Outcome.Status == journal.Undone:
 		r.Outcome, r.Reason = api.AppliedRefused, record.Outcome.Cause.Error()
 	case record.Outcome.Status != journal.Done:
-		return r, fmt.Errorf("%s of %s is %s: %w; the engine tries on by itself", record.Run.Kind, record.Run.Subject, record.Outcome.Status, record.Outcome.Cause)
+		return r, fmt.Errorf("%s of %s is %s: %w; the engine tries on by itself%s", record.Run.Kind, record.Run.Subject, record.Outcome.Status, record.Outcome.Cause, wayOutOf(record.Run))
 	case how.Refused != "":
 		r.Outcome, r.Reason = api.AppliedRefused, how.Refused
 	case how.Half != "":

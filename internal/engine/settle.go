@@ -95,7 +95,7 @@ func environmentOf(run journal.Run) string {
 // wayOut is what ends a run that stays stuck; "" where only mending helps.
 func wayOut(run journal.Run) string {
 	var p rollout.Plan
-	if run.Kind == migrate.KindCutover || run.Kind == migrate.KindRollback {
+	if slices.Contains(abandonable, run.Kind) {
 		return wayOutOf(run)
 	}
 	if run.Kind != rollout.Kind || json.Unmarshal(run.Payload, &p) != nil {

@@ -116,7 +116,7 @@ func TestFinishAfterAGivenUpRollback(t *testing.T) {
 	if migratetest.Try(t.Context(), l.site.target.App, write) == nil {
 		t.Fatal("the target is not fenced")
 	}
-	_, err = l.AbandonSwitch(t.Context(), "datacenter", l.events.sink())
+	_, err = l.AbandonRun(t.Context(), "datacenter", l.events.sink())
 	l.ok(err)
 	_, err = l.Finish(t.Context(), "datacenter", api.LeaveRequest{WithoutSource: true}, l.events.sink())
 	l.ok(err)

@@ -170,6 +170,27 @@ func TestCatchUp(t *testing.T) {
 	m.audit(t)
 }
 
+// TestCatchUpAfterGivingUp: a change was made on the truth, and given up there. The stream
+// stands at it, and goes on with no row lost when the other side gets the same.
+func TestCatchUpAfterGivingUp(t *testing.T) {
+	m := startMove(t, 200)
+	m.load(t, 2, 40*time.Millisecond)
+	m.sync(t)
+	const mine = "ALTER TABLE receipt ADD COLUMN tip int NOT NULL DEFAULT 3"
+	a := migrate.Apply{Migration: "datacenter", Environment: "production", Database: "shop", Truth: migrate.Source, SQL: mine}
+	steps := migrate.ApplySteps(a, "given-up", m.writer)[:2]
+	if outcome, err := m.journal.Run(t.Context(), journal.Run{ID: "given-up", Kind: migrate.KindApply, Subject: "datacenter", Payload: a.Payload()}, steps, nil); outcome.Status != journal.Done {
+		t.Fatalf("%+v, %v", outcome, err)
+	}
+	m.more(t, 20)
+	m.applied(t, migrate.Source, true, mine)
+	m.more(t, 20)
+	if report := m.shift(t, migrate.Source); report.Status != journal.Done || len(report.Findings) > 0 {
+		t.Fatalf("cutover: %+v", report.Findings)
+	}
+	m.audit(t)
+}
+
 // TestKilledWhileApplying kills the engine in and after each step of a change, under
 // load and with the truth on either side: the next one makes it on both sides, or on
 // none. No row is lost on the side that follows.

@@ -159,9 +159,9 @@ func (c *Client) Abort(ctx context.Context, name string, r api.LeaveRequest, w W
 	return follow[api.Migration](ctx, c, leave(name, "/abort", r), nil, w)
 }
 
-// AbandonSwitch gives up a switch of a migration that is stuck.
-func (c *Client) AbandonSwitch(ctx context.Context, name string, w Watch) (api.AbandonedSwitch, error) {
-	return follow[api.AbandonedSwitch](ctx, c, migration(name, "/abandon"), nil, w)
+// AbandonRun gives up a switch of a migration that is stuck.
+func (c *Client) AbandonRun(ctx context.Context, name string, w Watch) (api.AbandonedRun, error) {
+	return follow[api.AbandonedRun](ctx, c, migration(name, "/abandon"), nil, w)
 }
 
 // ByHand says how to open the source without an engine.

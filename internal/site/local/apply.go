@@ -64,7 +64,10 @@ func (s *Site) run(ctx context.Context, r *record) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return s.restartRelays(ctx, r)
+	if err := s.restartRelays(ctx, r); err != nil {
+		return err
+	}
+	return s.client(r.Name).Complete(ctx)
 }
 
 // declare brings the record to what the landscape says.

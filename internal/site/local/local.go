@@ -197,6 +197,14 @@ func (s *Site) lock(ctx context.Context, environment string) (unlock func(), err
 	}
 }
 
+// changing: somebody has the lock of an environment.
+func (s *Site) changing(environment string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.locks[environment]
+	return l != nil && len(l) > 0
+}
+
 // locked makes the caller the only one that changes an environment, and loads its
 // record. site.ErrNotFound when there is none.
 func (s *Site) locked(ctx context.Context, environment string) (r *record, unlock func(), err error) {

@@ -20,8 +20,10 @@ func (s *Site) Pulse(ctx context.Context, environment string) error {
 	}
 	limit, cancel := context.WithTimeout(ctx, site.PulseLimit)
 	defer cancel()
-	_, err := s.client(environment).Status(limit)
+	state, err := s.client(environment).Status(limit)
 	switch {
+	case err == nil && !state.Complete && !s.changing(environment):
+		return s.dead(environment) // whoever was bringing it back has ended
 	case err == nil:
 		return nil
 	case errors.Is(err, warden.ErrNotRunning):

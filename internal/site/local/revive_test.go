@@ -3,8 +3,13 @@
 package local_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
+
+	"godwit/internal/site"
 )
 
 // TestRequestsWaitForARevival: what is asked between an environment's death and its
@@ -37,5 +42,32 @@ func TestRequestsWaitForARevival(t *testing.T) {
 				t.Errorf("death %d: %v", death+1, err)
 			}
 		}
+	}
+}
+
+// TestHalfRevivedIsDead: whoever brings an environment back may end in the middle of
+// it. What lives then is no environment: the pulse says so, until all of it is there.
+func TestHalfRevivedIsDead(t *testing.T) {
+	b := newBench(t)
+	b.apply(bistro(), "test")
+	b.up(release("test", "till", 1, 2, shared.good))
+	half := 0
+	for cut := 25 * time.Millisecond; cut < time.Second; cut += cut / 2 {
+		b.killWarden("test")
+		limit, end := context.WithTimeout(t.Context(), cut)
+		whole := b.Revive(limit, "test") == nil
+		end()
+		pulse := b.Pulse(t.Context(), "test")
+		switch {
+		case errors.Is(pulse, site.ErrDead):
+			half++
+			b.ok(b.Revive(t.Context(), "test"))
+		case pulse != nil || !whole:
+			t.Errorf("cut off after %v, whole: %v; its pulse: %v", cut, whole, pulse)
+		}
+		b.await("back", b.databaseReady)
+	}
+	if half == 0 {
+		t.Error("no revival was cut off")
 	}
 }

@@ -21,8 +21,8 @@ func (c *campaign) settle(ctx context.Context, round *Round) error {
 	begun := time.Now()
 	why := c.awaitWell(ctx, round, c.Settle)
 	round.Settled = time.Since(begun)
-	if why == nil {
-		return nil
+	if why == nil || ctx.Err() != nil { // ended by a signal it is not stuck
+		return ctx.Err()
 	}
 	c.report.Stuck++
 	round.Problems = append(round.Problems, fmt.Sprintf("STUCK: not well after %v: %v", c.Settle, why))
@@ -115,7 +115,10 @@ func (c *campaign) judgeLoad(round *Round) {
 	excused, harmed := 0, 0
 	for _, f := range c.stage.load.take() {
 		if round.excuses(f) {
-			excused++
+			if excused++; round.Excuses == nil {
+				round.Excuses = map[string]int{}
+			}
+			round.Excuses[f.Message]++
 			continue
 		}
 		if harmed++; len(round.Examples) < 3 {

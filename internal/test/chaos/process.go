@@ -23,10 +23,15 @@ type process struct {
 	started string
 }
 
-// alive: it is there and no zombie.
+// alive: it is there and no zombie. The first thread of a process may be one while
+// others, which keep its connections open, still end.
 func (p process) alive() bool {
 	state, started, _, err := stat(p.pid)
-	return err == nil && started == p.started && state != "Z" && state != "X"
+	if err != nil || started != p.started {
+		return false
+	}
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.pid))
+	return state != "Z" && state != "X" || len(threads) > 1
 }
 
 func (p process) signal(s syscall.Signal) error {

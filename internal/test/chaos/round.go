@@ -15,18 +15,19 @@ import (
 
 // Round is one operation with its faults, and what came of it.
 type Round struct {
-	Number   int           `json:"number"`
-	Command  []string      `json:"command"`
-	Faults   []*injury     `json:"faults"`
-	Exit     int           `json:"exit"`
-	Message  string        `json:"message,omitempty"` // what the command said when it failed
-	Took     time.Duration `json:"took_ns"`
-	Settled  time.Duration `json:"settled_ns"` // from the end of command and faults until all is well
-	Truth    migrate.Side  `json:"truth"`
-	Excused  int           `json:"excused"`
-	Harmed   int           `json:"harmed"`
-	Examples []string      `json:"examples,omitempty"`
-	Problems []string      `json:"problems,omitempty"`
+	Number   int            `json:"number"`
+	Command  []string       `json:"command"`
+	Faults   []*injury      `json:"faults"`
+	Exit     int            `json:"exit"`
+	Message  string         `json:"message,omitempty"` // what the command said when it failed
+	Took     time.Duration  `json:"took_ns"`
+	Settled  time.Duration  `json:"settled_ns"` // from the end of command and faults until all is well
+	Truth    migrate.Side   `json:"truth"`
+	Excused  int            `json:"excused"`
+	Excuses  map[string]int `json:"excuses,omitempty"` // what those said, and how many of them
+	Harmed   int            `json:"harmed"`
+	Examples []string       `json:"examples,omitempty"`
+	Problems []string       `json:"problems,omitempty"`
 }
 
 func (r *Round) line(of int) string {

@@ -44,12 +44,17 @@ type failure struct {
 	NoInstance bool   `json:"no_instance,omitempty"`
 }
 
-// Status returns the configuration that the warden runs with. ErrNotRunning
-// when there is no warden.
-func (c *Client) Status(ctx context.Context) (Config, error) {
-	var config Config
-	err := c.within(ctx, answersWithin, http.MethodGet, "/status", nil, &config)
-	return config, err
+// Status returns what the warden runs with, and whether that is everything.
+// ErrNotRunning when there is no warden.
+func (c *Client) Status(ctx context.Context) (State, error) {
+	var state State
+	err := c.within(ctx, answersWithin, http.MethodGet, "/status", nil, &state)
+	return state, err
+}
+
+// Complete tells the warden that it was given everything that its environment has.
+func (c *Client) Complete(ctx context.Context) error {
+	return c.within(ctx, answersWithin, http.MethodPut, "/complete", nil, nil)
 }
 
 // PutInstance makes the warden keep an instance running. It does not wait for

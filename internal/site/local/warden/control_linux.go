@@ -18,7 +18,11 @@ import (
 // handler is the control socket's API; Client is its other half.
 func (w *warden) handler(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(rw http.ResponseWriter, _ *http.Request) { reply(rw, w.Config, nil) })
+	mux.HandleFunc("GET /status", func(rw http.ResponseWriter, _ *http.Request) { reply(rw, State{w.Config, w.complete.Load()}, nil) })
+	mux.HandleFunc("PUT /complete", func(rw http.ResponseWriter, _ *http.Request) {
+		w.complete.Store(true)
+		reply(rw, struct{}{}, nil)
+	})
 	mux.HandleFunc("PUT /instances", func(rw http.ResponseWriter, r *http.Request) {
 		var all []Instance
 		err := decode(r, &all)

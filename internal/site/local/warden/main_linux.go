@@ -164,6 +164,8 @@ type warden struct {
 	held  net.Listener
 	quit  context.CancelFunc
 
+	complete atomic.Bool // it was given everything that its environment has
+
 	mu      sync.Mutex
 	keepers map[string]*keeper
 	rules   network.Rules

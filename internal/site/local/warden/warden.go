@@ -57,6 +57,14 @@ const Name = "warden"
 // that nobody else takes the same part of the loopback network.
 const PlainPort = 61777
 
+// State of a warden.
+type State struct {
+	Config
+	// Complete: it was given everything that its environment has. Who starts a warden
+	// may end before it has done so.
+	Complete bool
+}
+
 // Config of a warden.
 type Config struct {
 	Dir         string     `json:"dir"` // absolute; made and owned by the warden

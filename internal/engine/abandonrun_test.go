@@ -43,7 +43,7 @@ func TestSwitchIsGivenUp(t *testing.T) {
 		_, body := b.get(host)
 		answered <- body
 	}()
-	given, err := b.AbandonSwitch(t.Context(), "datacenter", b.events.sink())
+	given, err := b.AbandonRun(t.Context(), "datacenter", b.events.sink())
 	b.ok(err)
 	if given.Outcome != "given-up" || given.Truth != "source" || !slices.Contains(given.Left, "fence") {
 		t.Errorf("%+v", given)
@@ -51,8 +51,36 @@ func TestSwitchIsGivenUp(t *testing.T) {
 	if body := <-answered; body != "source" {
 		t.Errorf("who was held got %q", body)
 	}
-	_, err = b.AbandonSwitch(t.Context(), "datacenter", b.events.sink())
-	b.fails(err, api.Missing, "no cutover or rollback")
+	_, err = b.AbandonRun(t.Context(), "datacenter", b.events.sink())
+	b.fails(err, api.Missing, "no cutover, rollback or change")
+	if r := b.deploy("test", b.image("v2")); r.Outcome != "done" {
+		t.Errorf("afterwards: %+v", r)
+	}
+}
+
+// TestChangeIsGivenUp: the same for a change of definitions, which nobody is held for.
+func TestChangeIsGivenUp(t *testing.T) {
+	t.Parallel()
+	b := withMigration(t)
+	b.up()
+	a := migrate.Apply{Migration: "datacenter", Environment: "production", Database: "till", Truth: migrate.Source, SQL: "CREATE TABLE one ()"}
+	away := func(context.Context, *journal.Notes) error { return errors.New("the target is away") }
+	short := journal.Limits{Undo: 50 * time.Millisecond, Finish: 50 * time.Millisecond, Pause: time.Millisecond, LongestPause: 10 * time.Millisecond}
+	outcome, err := b.journal.Within(short).Run(t.Context(), journal.Run{ID: "migrate-apply-datacenter-1", Kind: migrate.KindApply, Subject: "datacenter", Payload: a.Payload()},
+		[]journal.Step{{Name: "truth", Do: func(context.Context, *journal.Notes) error { return nil }, PointOfNoReturn: true}, {Name: "other", Do: away}}, func(journal.Event) {})
+	if outcome.Status != journal.Stuck {
+		t.Fatalf("%+v, %v", outcome, err)
+	}
+	s, err := b.Status(t.Context())
+	b.ok(err)
+	if !slices.ContainsFunc(s.Unfinished, func(text string) bool { return strings.Contains(text, "godwit migrate abandon datacenter") }) {
+		t.Errorf("the way out is not said: %q", s.Unfinished)
+	}
+	given, err := b.AbandonRun(t.Context(), "datacenter", b.events.sink())
+	b.ok(err)
+	if given.Outcome != "given-up" || !slices.Equal(given.Left, []string{"truth", "other"}) || !strings.Contains(given.Next, "--catch-up") {
+		t.Errorf("%+v", given)
+	}
 	if r := b.deploy("test", b.image("v2")); r.Outcome != "done" {
 		t.Errorf("afterwards: %+v", r)
 	}
