@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"godwit/internal/api"
+	"godwit/internal/site"
 	"godwit/internal/site/memory"
 )
 
@@ -127,4 +128,26 @@ func TestCannotBeBroughtBack(t *testing.T) {
 	b.front.SetFail(nil)
 	b.lives("production")
 	b.serves("production", "till", 1)
+}
+
+// TestGatewayHangsBeforeARollout: a deploy waits for the gateway that replaces a hung one.
+func TestGatewayHangsBeforeARollout(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.up()
+	looks := 0
+	b.front.SetFail(func(c memory.Call) error {
+		if c.Method == "Observe" && c.Environment == "production" {
+			if looks++; looks <= 3 {
+				return fmt.Errorf("traffic: %w", site.ErrGatewaySilent)
+			}
+		}
+		return nil
+	})
+	if r := b.deploy("production", b.image("v2")); r.Outcome != "done" {
+		t.Errorf("%+v", r)
+	}
+	if looks <= 3 {
+		t.Errorf("it was looked %d times", looks)
+	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -63,9 +64,21 @@ func inLife(ctx, life context.Context, do func(context.Context) error) error {
 	return do(ctx)
 }
 
-// Observe says ErrDead once for each death since it was last called: everything
-// that was launched is there again, and nothing is known of how it is.
+// Observe waits, as for an environment, for a gateway that hangs until it is replaced.
 func (s *healed) Observe(ctx context.Context, environment string) (o site.Environment, err error) {
+	patience, cancel := context.WithTimeout(ctx, healPatience)
+	defer cancel()
+	for {
+		o, err = s.observe(ctx, environment)
+		if !errors.Is(err, site.ErrGatewaySilent) || patience.Err() != nil {
+			return o, err
+		}
+	}
+}
+
+// observe says ErrDead once for each death since it was last called: everything
+// that was launched is there again, and nothing is known of how it is.
+func (s *healed) observe(ctx context.Context, environment string) (o site.Environment, err error) {
 	err = s.in(ctx, environment, func(ctx, life context.Context) (err error) {
 		if before := s.seen[environment]; before != nil && before.Err() != nil {
 			s.seen[environment] = life

@@ -21,8 +21,10 @@ func Check(ctx context.Context, readers []*postgres.Reader) (landscape.Findings,
 }
 
 // Ways returns what has closed the way to the other side of a migration under way.
+// The error is for what could not be asked.
 func Ways(ctx context.Context, readers []*postgres.Reader) (landscape.Findings, error) {
-	return judge(ctx, readers, func(r *postgres.Reader) (landscape.Findings, error) { return r.Ways(ctx) })
+	found, failures := askAll(readers, func(r *postgres.Reader) (landscape.Findings, error) { return r.Ways(ctx) })
+	return found, errors.Join(failures...)
 }
 
 // Reachable returns which servers can't reach their other side. It writes, and
@@ -31,21 +33,26 @@ func Reachable(ctx context.Context, pairs []postgres.Pair) (landscape.Findings, 
 	return judge(ctx, pairs, func(p postgres.Pair) (landscape.Findings, error) { return postgres.Reachable(ctx, p) })
 }
 
-// judge asks about all databases at once.
+// judge asks about all databases at once. What could not be asked is a finding too.
 func judge[T any](ctx context.Context, all []T, ask func(T) (landscape.Findings, error)) (landscape.Findings, error) {
-	found := make([]landscape.Findings, len(all))
+	found, failures := askAll(all, ask)
+	for _, err := range failures {
+		if err != nil {
+			found = append(found, Unasked(err))
+		}
+	}
+	return found, ctx.Err()
+}
+
+// askAll asks about all databases at once; failures are by database.
+func askAll[T any](all []T, ask func(T) (landscape.Findings, error)) (landscape.Findings, []error) {
+	found, failures := make([]landscape.Findings, len(all)), make([]error, len(all))
 	var group sync.WaitGroup
 	for i, one := range all {
-		group.Go(func() {
-			findings, err := ask(one)
-			if err != nil {
-				findings = append(findings, Unasked(err))
-			}
-			found[i] = findings
-		})
+		group.Go(func() { found[i], failures[i] = ask(one) })
 	}
 	group.Wait()
-	return append(landscape.Findings{}, slices.Concat(found...)...), ctx.Err()
+	return append(landscape.Findings{}, slices.Concat(found...)...), failures
 }
 
 // Unasked is the finding of what could not be judged, or not whole; why names it.

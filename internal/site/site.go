@@ -36,6 +36,9 @@ var (
 	// ErrSilent: what the environment runs in is there and does not answer. It
 	// is not known how the environment is; see Reviver.
 	ErrSilent = errors.New("the environment's supervisor does not answer")
+	// ErrGatewaySilent: the gateway hangs, or is being replaced. What an environment has
+	// is known then, not its traffic.
+	ErrGatewaySilent = errors.New("the gateway does not answer")
 )
 
 // Site runs environments. Every method is idempotent: called again after a

@@ -56,7 +56,7 @@ func (s *Site) addTraffic(ctx context.Context, e site.Environment) error {
 		traffic, err := s.Gateway.Traffic(limit, pool(e.Name, e.Fleets[i].Service))
 		switch {
 		case limit.Err() != nil && ctx.Err() == nil:
-			return fmt.Errorf("traffic of environment %s: the gateway does not answer within %v; a watchdog replaces it if that goes on", e.Name, gatewayAnswers)
+			return fmt.Errorf("traffic of environment %s: %w within %v; a watchdog replaces it if that goes on", e.Name, site.ErrGatewaySilent, gatewayAnswers)
 		case err != nil && !errors.Is(err, gateway.ErrNotFound):
 			return fmt.Errorf("traffic of %s in %s: %w", e.Fleets[i].Service, e.Name, err)
 		}

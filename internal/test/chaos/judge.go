@@ -156,9 +156,18 @@ func (c *campaign) judge(round *Round) {
 			round.Problems = append(round.Problems, fmt.Sprintf("the command ended with %d, and the truth is on the %s", round.Exit, round.Truth))
 		}
 	}
+	if round.Exit != 0 && len(round.Command) > 1 && round.Command[1] == "verify" && !round.cutOff() {
+		round.Problems = append(round.Problems, "the command did not wait for what came back by itself: "+round.Message)
+	}
 	for _, p := range round.Problems {
 		r.violate("round %d: %s", round.Number, p)
 	}
+}
+
+// cutOff: the source could not be asked for a while, or a disk took nothing, which no
+// command waits for.
+func (r *Round) cutOff() bool {
+	return slices.ContainsFunc(r.Faults, func(i *injury) bool { return i.over != nil })
 }
 
 // excuses: a request that was under way while it might fail.
