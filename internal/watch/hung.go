@@ -21,7 +21,7 @@ const (
 	// one that has not answered yet. Of one silence there are misses at least: a
 	// machine that slept has not been silent for hours.
 	patience      = 4 * time.Second
-	firstPatience = 30 * time.Second
+	firstPatience = 15 * time.Second
 	misses        = 3
 )
 

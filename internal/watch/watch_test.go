@@ -30,8 +30,8 @@ func TestSilence(t *testing.T) {
 		"the machine slept":      {[]question{{0, 1, nil}, {time.Hour, 1, mute}}, false},
 		"it answers again":       {[]question{{0, 1, nil}, {3 * time.Second, 1, mute}, {time.Second, 1, nil}, {2 * time.Second, 1, mute}, {time.Second, 1, mute}, {time.Second / 2, 1, mute}}, false},
 		"another process":        {[]question{{0, 1, nil}, {2 * time.Second, 1, mute}, {time.Second, 1, mute}, {2 * time.Second, 2, mute}}, false},
-		"it starts":              {[]question{{0, 1, mute}, {10 * time.Second, 1, mute}, {10 * time.Second, 1, mute}, {5 * time.Second, 1, mute}}, false},
-		"it never came to start": {[]question{{0, 1, mute}, {10 * time.Second, 1, mute}, {10 * time.Second, 1, mute}, {10 * time.Second, 1, mute}}, true},
+		"it starts":              {[]question{{0, 1, mute}, {5 * time.Second, 1, mute}, {5 * time.Second, 1, mute}, {4 * time.Second, 1, mute}}, false},
+		"it never came to start": {[]question{{0, 1, mute}, {5 * time.Second, 1, mute}, {5 * time.Second, 1, mute}, {5 * time.Second, 1, mute}}, true},
 	} {
 		var s silence
 		now, hangs := time.Now(), false
