@@ -91,12 +91,15 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 		round, err := c.play(ctx, n)
 		c.report.Rounds = append(c.report.Rounds, round)
 		o.Note("%s", round.line(o.Rounds))
+		if ctx.Err() != nil {
+			break // what was seen until then is compared all the same
+		}
 		if err != nil {
 			return c.report, fmt.Errorf("round %d: %w", n, err)
 		}
 	}
 	c.report.Took = time.Since(begun)
-	return c.report, c.finish(ctx)
+	return c.report, errors.Join(ctx.Err(), c.finish(context.WithoutCancel(ctx)))
 }
 
 // over says whether enough was done, or there is no time for more.

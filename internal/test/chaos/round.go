@@ -85,7 +85,9 @@ func (c *campaign) play(ctx context.Context, n int) (Round, error) {
 		round.Problems = append(round.Problems, "nothing was in its way, and it was not done")
 	}
 	err = c.settle(ctx, &round)
-	c.judge(&round)
+	if ctx.Err() == nil {
+		c.judge(&round)
+	}
 	return round, err
 }
 
