@@ -201,8 +201,7 @@ func (s *Site) lock(ctx context.Context, environment string) (unlock func(), err
 func (s *Site) changing(environment string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.locks[environment]
-	return l != nil && len(l) > 0
+	return len(s.locks[environment]) > 0
 }
 
 // locked makes the caller the only one that changes an environment, and loads its

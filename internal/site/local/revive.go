@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"godwit/internal/site"
 	"godwit/internal/site/local/warden"
@@ -12,13 +13,18 @@ import (
 
 // Pulse implements site.Reviver.
 func (s *Site) Pulse(ctx context.Context, environment string) error {
+	return s.pulse(ctx, environment, site.PulseLimit)
+}
+
+// pulse is Pulse with another limit.
+func (s *Site) pulse(ctx context.Context, environment string, within time.Duration) error {
 	if _, err := os.Stat(s.recordPath(environment)); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("environment %q: %w", environment, site.ErrNotFound)
 		}
 		return err
 	}
-	limit, cancel := context.WithTimeout(ctx, site.PulseLimit)
+	limit, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	state, err := s.client(environment).Status(limit)
 	switch {
@@ -57,10 +63,14 @@ func (r *record) there() error {
 	return nil
 }
 
+// stillSilent is how long a warden may be silent that is to be replaced for its
+// silence: whoever asks for that has waited for it already.
+const stillSilent = time.Second
+
 // Revive implements site.Reviver. A silent warden is ended before the lock is
 // taken: whoever holds the lock may be waiting for its answer.
 func (s *Site) Revive(ctx context.Context, environment string) error {
-	if errors.Is(s.Pulse(ctx, environment), site.ErrSilent) {
+	if errors.Is(s.pulse(ctx, environment, stillSilent), site.ErrSilent) {
 		s.Logger.Warn("a warden does not answer; killing it", "environment", environment)
 		if err := warden.Kill(ctx, s.wardenDir(environment)); err != nil {
 			return err
