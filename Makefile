@@ -48,9 +48,10 @@ lint: ## formatting, vet, static analysis, and the build where Linux is not
 	$(GO) -C tools vet ./schemaprovider
 	bash -n scripts/gotest scripts/demos scripts/aws-tools .ci/run
 
-soak: setup ## 1,000 instances, a service of 500, relays over fifty deaths; 200 slow clients of each kind while 20 holds are drained; schemas of 3,000 and 7,000 tables
+soak: setup ## 1,000 instances, a service of 500, relays over fifty deaths; 200 slow clients of each kind while 20 holds are drained; a journal killed at every pair of places; schemas of 3,000 and 7,000 tables
 	GODWIT_SOAK=1 $(GO) test -count 1 -v -timeout 60m -run 'ManyServices|LargeService|RelayFollows' ./internal/site/local
 	GODWIT_SOAK=1 $(GO) test -count 1 -v -timeout 20m -run 'TestNoClientDecides$$' ./internal/gateway
+	GODWIT_SOAK=1 $(GO) test -count 1 -v -timeout 20m -run 'TestKilledAnywhere$$' ./internal/journal
 	GODWIT_SOAK=1 $(GO) test -count 1 -v -timeout 120m -run 'TestThousandsOfTables$$' ./internal/migrate/postgres
 
 fuzz: ## every fuzz target for a minute
