@@ -36,7 +36,7 @@ const listKeys = `WITH RECURSIVE base (oid, kind) AS (
 		SELECT i.indrelid, k.n, quote_ident(a.attname) AS name, CASE WHEN t.oid < 16384 OR t.typtype = 'e' THEN format_type(t.oid, -1) END AS kind,
 			a.atttypid <> t.oid AS domain
 		FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (attnum, n), pg_attribute a, base b, pg_type t
-		WHERE i.indisprimary AND a.attrelid = i.indrelid AND a.attnum = k.attnum AND b.oid = a.atttypid AND t.oid = b.kind)
+		WHERE i.indisprimary AND a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.n <= i.indnkeyatts AND b.oid = a.atttypid AND t.oid = b.kind)
 	SELECT format('%I.%I', n.nspname, c.relname),
 		coalesce((SELECT array_agg(CASE WHEN kind IS NULL THEN format('pg_catalog.format(''%%s'', %s) COLLATE pg_catalog."C"', name)
 			WHEN domain THEN format('%s::%s', name, kind) ELSE name END ORDER BY k.n) FROM keys k WHERE k.indrelid = c.oid), '{}'),

@@ -1,6 +1,10 @@
 package postgres
 
-import "godwit/internal/landscape"
+import (
+	"slices"
+
+	"godwit/internal/landscape"
+)
 
 // rule is a question to one side. Every row that the query returns is a
 // finding about the object in its first column.
@@ -37,7 +41,7 @@ const needsSuperuser = `SELECT pg_describe_object(o.classid, o.oid, 0) FROM (
 
 // rules are what must hold, or should, before a database moves. In queries
 // $1 is the common name of godwit's objects.
-var rules = append(powers, []rule{
+var rules = slices.Concat(powers, shapes, []rule{
 	{"", landscape.Error, `SELECT current_setting('wal_level') WHERE current_setting('wal_level') <> 'logical'`,
 		"wal_level is %s", "set wal_level = logical in postgresql.conf (on RDS: rds.logical_replication = 1 in the parameter group) and restart this server (the target's too: the way back needs it)"},
 	{"", landscape.Error, `SELECT format('%s of %s replication slots', count(*), current_setting('max_replication_slots')) FROM pg_replication_slots
@@ -101,4 +105,4 @@ var rules = append(powers, []rule{
 			extract(epoch FROM clock_timestamp() - xact_start)::int) FROM pg_stat_activity
 		WHERE datname = current_database() AND xact_start < clock_timestamp() - interval '10 seconds' AND backend_type = 'client backend'`,
 		"a transaction of %s has been open for long: sync and cutover wait for it", "end it, or wait"},
-}...)
+})

@@ -14,10 +14,11 @@ type Sequence struct {
 	Last   int64  `json:"last"`
 	Called bool   `json:"called"` // Last was given out; otherwise it is the next one
 	Falls  bool   `json:"falls"`  // it counts downwards
+	Cycles bool   `json:"cycles"` // it begins again when it has come to its end
 }
 
 // listSequences gives, for each sequence, the query that reads it.
-const listSequences = `SELECT format('SELECT %L, last_value, is_called, %L::boolean FROM %1$s', format('%I.%I', n.nspname, c.relname), q.seqincrement < 0)
+const listSequences = `SELECT format('SELECT %L, last_value, is_called, %L::boolean, %L::boolean FROM %1$s', format('%I.%I', n.nspname, c.relname), q.seqincrement < 0, q.seqcycle)
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence q ON q.seqrelid = c.oid
 	WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND ` + mine + ` ORDER BY 1`
 
@@ -39,7 +40,7 @@ func (b *Writer) carryQueries(ctx context.Context, side string) ([]string, error
 	parts, err := column(ctx, conn, listSequences)
 	var queries []string
 	for some := range slices.Chunk(parts, portion) {
-		queries = append(queries, "BEGIN", "SELECT json_agg(s) FROM ("+strings.Join(some, " UNION ALL ")+") s (name, last, called, falls)", "COMMIT")
+		queries = append(queries, "BEGIN", "SELECT json_agg(s) FROM ("+strings.Join(some, " UNION ALL ")+") s (name, last, called, falls, cycles)", "COMMIT")
 	}
 	return queries, b.about(side, err)
 }
