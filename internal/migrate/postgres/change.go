@@ -146,7 +146,7 @@ func (b *Writer) compareChanges(ctx context.Context, c Change, beforeThere, befo
 		return refused("it does not do the same on both sides: on the %s %s, on the %s %s", c.Truth, list(saidThere), other(c.Truth), list(saidHere))
 	}
 	for _, object := range slices.Sorted(maps.Keys(there.Changes)) {
-		if alike && beforeThere[object] == beforeHere[object] && there.Changes[object] != here.Changes[object] {
+		if alike && !strings.HasPrefix(object, rightsOf) && beforeThere[object] == beforeHere[object] && there.Changes[object] != here.Changes[object] {
 			return refused("%s would not be the same on both sides", object)
 		}
 	}
