@@ -56,6 +56,9 @@ func (b *Writer) wipeTarget(ctx context.Context) error {
 	if err := b.wipe(ctx, false); err != nil {
 		return err
 	}
+	if err := b.dropSettings(ctx, nil); err != nil {
+		return err
+	}
 	return b.strip(ctx, Target)
 }
 

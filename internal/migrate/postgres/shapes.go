@@ -60,6 +60,11 @@ var shapes = []rule{
 		WHERE ` + mine + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND a.atttypid IN ('regclass'::regtype, 'regproc'::regtype, 'regprocedure'::regtype, 'regoper'::regtype,
 			'regoperator'::regtype, 'regtype'::regtype, 'regconfig'::regtype, 'regdictionary'::regtype, 'regnamespace'::regtype, 'regcollation'::regtype) ORDER BY 1`,
 		"column %s, names objects of this database: rows with one that does not move, or is of a search_path, could not be copied", "ALTER COLUMN … TYPE text, unless all of them move"},
+	{Source, landscape.Error, `SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE ` + mine + ` AND c.relrowsecurity AND NOT c.relforcerowsecurity AND EXISTS (SELECT FROM aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+			WHERE a.grantee <> c.relowner AND (a.grantee = 0 OR NOT r.rolsuper AND NOT r.rolbypassrls AND NOT starts_with(r.rolname, 'godwit_'))) ORDER BY 1`,
+		"row security of table %s binds others than its owner, and on the target services log in as the owner: it would bind nobody there",
+		"ALTER TABLE … FORCE ROW LEVEL SECURITY, which binds the owner too; or REVOKE the others' rights if nobody uses them"},
 	{Source, landscape.Error, `SELECT format('%s of %s', t.conname, c.oid::regclass) FROM pg_constraint t JOIN pg_class c ON c.oid = t.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE ` + mine + ` AND t.contype = 'c' AND NOT t.convalidated ORDER BY 1`,
 		"constraint %s is NOT VALID: rows that violate it could not be copied", "ALTER TABLE … VALIDATE CONSTRAINT, which names such a row, or drop the constraint"},

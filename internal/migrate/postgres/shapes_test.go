@@ -37,6 +37,11 @@ func TestShapesThatCannotMove(t *testing.T) {
 		{"names of objects", "CREATE TABLE what (id int PRIMARY KEY, c regclass)", "warning source: column public.what.c, regclass, names objects"},
 		{"check that rows violate", "CREATE TABLE odd (n int PRIMARY KEY); INSERT INTO odd VALUES (-1); ALTER TABLE odd ADD CONSTRAINT plus CHECK (n > 0) NOT VALID", "error source: constraint plus of public.odd is NOT VALID"},
 		{"check that is validated", "CREATE TABLE even_good (n int PRIMARY KEY); ALTER TABLE even_good ADD CONSTRAINT plus CHECK (n > 0) NOT VALID; ALTER TABLE even_good VALIDATE CONSTRAINT plus", ""},
+		// productdevbook/mavi#265, planetscale/migration-scripts#56
+		{"row security of a role", "CREATE ROLE tenant LOGIN; CREATE TABLE room (id int PRIMARY KEY, of text); ALTER TABLE room ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON room USING (of = current_setting('app.tenant')); GRANT SELECT ON room TO tenant",
+			"error source: row security of table public.room binds others"},
+		{"row security of all", "CREATE TABLE room_good (id int PRIMARY KEY); ALTER TABLE room_good ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; GRANT SELECT ON room_good TO tenant", ""},
+		{"row security of nobody", "CREATE TABLE room2_good (id int PRIMARY KEY); ALTER TABLE room2_good ENABLE ROW LEVEL SECURITY", ""},
 		// borzoni's and Debezium's users
 		{"another consumer", "SELECT pg_create_logical_replication_slot('dbz', 'pgoutput')", "warning source: somebody reads changes from replication slot dbz"},
 	}
