@@ -26,9 +26,9 @@ func (s *Site) pulse(ctx context.Context, environment string, within time.Durati
 	}
 	limit, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	state, err := s.client(environment).Status(limit)
+	whole, err := s.whole(limit, environment)
 	switch {
-	case err == nil && !state.Complete && !s.changing(environment):
+	case err == nil && !whole:
 		return s.dead(environment) // whoever was bringing it back has ended
 	case err == nil:
 		return nil
@@ -38,6 +38,18 @@ func (s *Site) pulse(ctx context.Context, environment string, within time.Durati
 		return fmt.Errorf("environment %s: %w", environment, site.ErrSilent)
 	}
 	return err
+}
+
+// whole: a warden has everything of its environment, or somebody is giving it that.
+// It is asked a second time: who had the lock may have ended since the first answer.
+func (s *Site) whole(ctx context.Context, environment string) (bool, error) {
+	for range 2 {
+		state, err := s.client(environment).Status(ctx)
+		if err != nil || state.Complete || s.changing(environment) {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // dead tells one that has died from one that is being made or removed.
