@@ -12,7 +12,7 @@ SEED     ?= 1
 ROUNDS   ?= 400
 CHAOS    ?= -faults 300 -within 35m -pairs 0.6
 
-.PHONY: build setup tools demo demos test test-isolation chaos lint soak fuzz bench clean
+.PHONY: build setup tools demo demos test test-isolation compiled chaos lint soak fuzz bench clean
 
 build: ## the one binary; BUILT=yes takes the one that is there
 	$(if $(BUILT),test -x bin/godwit,$(GO) build -o bin/godwit ./cmd/godwit)
@@ -33,8 +33,14 @@ test: setup tools ## everything; fails on a skip that .ci/skips does not expect
 	$(GO) -C tools test ./schemaprovider
 	./scripts/gotest ./...
 
+ISOLATION := ./internal/site/local/... ./internal/door/... ./internal/relay/...
+
 test-isolation: setup ## what needs namespaces, for running as root and as an ordinary user
-	./scripts/gotest ./internal/site/local/... ./internal/door/... ./internal/relay/...
+	./scripts/gotest $(ISOLATION)
+
+compiled: ## the tests of test-isolation, for whoever has nothing compiled: COMPILED=bin/compiled
+	mkdir -p bin/compiled
+	for package in $$($(GO) list $(ISOLATION)); do $(GO) test -vet=off -c -o bin/compiled/$${package//\//-}.test $$package || exit 1; done
 
 chaos: setup ## 300 times processes are killed and hang, the disk is full, the link is lost, while operations run; as root
 	$(GO) build -o bin/chaos ./scripts/chaos

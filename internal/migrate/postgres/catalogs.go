@@ -56,6 +56,11 @@ func grants(acl, without string) string {
 const usedRoles = `(SELECT d.refobjid FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid WHERE d.refclassid = 'pg_authid'::regclass
 	AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND NOT starts_with(r.rolname, 'godwit_'))`
 
+// hasMeaning is a condition on a setting c of s: it changes what statements mean, not how
+// much of a machine they use; and it is not the fence's.
+const hasMeaning = `(s.setrole <> 0 OR c NOT LIKE 'default\_transaction\_read\_only=%') AND NOT EXISTS (SELECT FROM pg_settings p WHERE p.name = split_part(c, '=', 1)
+	AND p.category NOT LIKE 'Client Connection Defaults%' AND p.category NOT LIKE 'Version and Platform Compatibility%')`
+
 const notOurs = ` AND x.%s NOT IN (SELECT oid FROM pg_namespace WHERE nspname = 'godwit' OR nspname LIKE 'pg\_t%%')`
 
 func outside(column string) string { return strings.ReplaceAll(notOurs, "%s", column) }
@@ -148,7 +153,7 @@ var kinds = []kind{
 		(SELECT string_agg(pg_get_userbyid(m.roleid)::text, ',' ORDER BY pg_get_userbyid(m.roleid)::text) FROM pg_auth_members m WHERE m.member = r.oid AND NOT starts_with(pg_get_userbyid(m.roleid)::text, 'godwit_'))))
 	FROM pg_roles r WHERE r.oid IN ` + usedRoles + ` AND r.rolname <> current_user`,
 	`SELECT 'settings' || CASE WHEN s.setrole <> 0 THEN ' of role ' || pg_get_userbyid(s.setrole) ELSE '' END || CASE WHEN s.setdatabase <> 0 THEN ' of the database' ELSE '' END,
-		md5((SELECT string_agg(c, E'\n' ORDER BY c) FROM unnest(s.setconfig) c WHERE s.setrole <> 0 OR c NOT LIKE 'default\_transaction\_read\_only=%'))
+		md5((SELECT string_agg(c, E'\n' ORDER BY c) FROM unnest(s.setconfig) c WHERE ` + hasMeaning + `))
 	FROM pg_db_role_setting s WHERE (s.setdatabase = 0 AND (s.setrole IN ` + usedRoles + `) OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
-	  AND EXISTS (SELECT FROM unnest(s.setconfig) c WHERE s.setrole <> 0 OR c NOT LIKE 'default\_transaction\_read\_only=%')`,
+	  AND EXISTS (SELECT FROM unnest(s.setconfig) c WHERE ` + hasMeaning + `)`,
 }

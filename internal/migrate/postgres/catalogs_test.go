@@ -89,7 +89,7 @@ var ddl = map[string]string{
 // unheard are changes that no event trigger hears of, and some that a statement of a
 // kind above does beside what is there.
 var unheard = []string{
-	"ALTER DATABASE shop SET search_path = other, public", "ALTER DATABASE shop SET timezone = 'Asia/Tokyo'", "ALTER ROLE shop SET work_mem = '9MB'", "ALTER ROLE shop IN DATABASE shop SET datestyle = 'German'",
+	"ALTER DATABASE shop SET search_path = other, public", "ALTER DATABASE shop SET timezone = 'Asia/Tokyo'", "ALTER ROLE shop SET statement_timeout = '9s'", "ALTER ROLE shop IN DATABASE shop SET datestyle = 'German'",
 	"ALTER ROLE shop BYPASSRLS", "GRANT clerk TO shop", "ALTER DATABASE shop OWNER TO clerk", "GRANT CREATE ON DATABASE shop TO guest",
 	"ALTER TABLE base ENABLE ROW LEVEL SECURITY", "ALTER TABLE base OWNER TO clerk", "ALTER TABLE base ALTER n SET DEFAULT 4", "ALTER TABLE base ALTER n SET STATISTICS 5", "ALTER TABLE base ALTER t SET STORAGE external",
 	"ALTER TABLE base SET (fillfactor = 50)", "ALTER TABLE base REPLICA IDENTITY FULL", "ALTER TABLE base DISABLE TRIGGER pulled", "ALTER TABLE heir NO INHERIT base", "ALTER TABLE whole DETACH PARTITION leaf",

@@ -97,8 +97,13 @@ func (w *writer) once(ctx context.Context, conn *pgx.Conn, key string) error {
 
 func TestFenceHoldsAgainstEveryRole(t *testing.T) {
 	t.Parallel()
-	source, target, b := synced(t, 10)
+	source, target := migratetest.StartServer(t), migratetest.StartServer(t)
+	source.Fill(t, 10)
 	migratetest.Exec(t, source.Admin, "CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'boss'", "GRANT pg_write_all_data TO shop")
+	b := migratetest.Writer(t, migratetest.Pair(t, source, target))
+	if err := b.Sync(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
 	boss := strings.Replace(source.App, "shop:shop@", "boss:boss@", 1)
 	writers := []*writer{
 		{name: "owner", url: source.App, begin: "BEGIN"},
