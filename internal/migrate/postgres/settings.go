@@ -25,7 +25,7 @@ const meant = `SELECT name, reset_val FROM pg_settings WHERE context = 'user' AN
 		'session_replication_role', 'gin_pending_list_limit', 'local_preload_libraries', 'dynamic_library_path', 'lc_messages')
 	AND name NOT LIKE 'vacuum\_%' AND name NOT LIKE 'transaction\_%' AND name NOT LIKE 'tcp\_%'`
 
-// givenSettings are the settings that somebody has given the database, or the role $1, the most
+// givenSettings are those that somebody has given the database, or a role, the most
 // special last; not those that only a superuser may give.
 const givenSettings = `SELECT split_part(c, '=', 1), substr(c, strpos(c, '=') + 1) FROM pg_db_role_setting s, unnest(s.setconfig) c
 	WHERE (s.setrole = 0 OR s.setrole = (SELECT oid FROM pg_roles WHERE rolname = %[1]s)) AND (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
@@ -33,7 +33,7 @@ const givenSettings = `SELECT split_part(c, '=', 1), substr(c, strpos(c, '=') + 
 	  AND NOT EXISTS (SELECT FROM pg_settings p WHERE p.name = split_part(c, '=', 1) AND p.context <> 'user')
 	ORDER BY s.setrole <> 0, s.setdatabase <> 0`
 
-// otherSettings are those of roles that log in beside $1: nothing of the target has them.
+// otherSettings are those of other roles that log in: nothing of the target has them.
 const otherSettings = `SELECT format('%%s has %%s', r.rolname, string_agg(c, ', ')) FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) c
 	WHERE r.rolcanlogin AND r.rolname <> %[1]s AND r.rolname <> current_user AND NOT starts_with(r.rolname, 'godwit_')
 	  AND (s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) OR s.setdatabase = 0 AND r.oid IN ` + usedRoles + `)
@@ -169,7 +169,8 @@ func (b *Writer) dropSettings(ctx context.Context, but []string) error {
 			statements = append(statements, b.ofDatabase("RESET "+setting(name)))
 		}
 	}
-	_, err = b.write(ctx, Target, append(statements, "DELETE FROM godwit.state WHERE key = "+literal(keySettings), "COMMIT")...)
+	left := slices.DeleteFunc(carried, func(name string) bool { return !slices.Contains(but, name) })
+	_, err = b.write(ctx, Target, append(statements, noteState(keySettings, literal(strings.Join(left, "\n"))), "COMMIT")...)
 	return err
 }
 

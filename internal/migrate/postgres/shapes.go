@@ -6,12 +6,12 @@ import "godwit/internal/landscape"
 // are published, or come to mean something else. What godwit cannot move exactly is
 // an error before anything is touched.
 
-// comparable finds the types that have an equality: a default operator class of a
-// B-tree or a hash, of their own or of what they are made of. It is how the apply
+// withoutEquality finds the types that have no equality (bare): no default operator
+// class of a B-tree or a hash, of their own or of what they are made of. By that the apply
 // worker finds a row of a table that has no key (replica identity FULL), see
 // lookup_type_cache with TYPECACHE_EQ_OPR in typcache.c. Types that are coerced
 // without a function (varchar to text) have that of the other.
-const comparable = `WITH RECURSIVE own (oid) AS (
+const withoutEquality = `WITH RECURSIVE own (oid) AS (
 		SELECT o.opcintype FROM pg_opclass o JOIN pg_am a ON a.oid = o.opcmethod
 		WHERE o.opcdefault AND a.amname IN ('btree', 'hash') AND o.opcintype::regtype::text NOT IN ('anyarray', 'anyenum', 'anyrange', 'anymultirange', 'record')),
 	plain (oid) AS (
@@ -43,7 +43,7 @@ var shapes = []rule{
 		WHERE ` + mine + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT (i.indimmediate AND i.indisvalid) ORDER BY 1`,
 		"the key of table %s is deferrable or invalid: updates and deletes would fail here as soon as the table is published",
 		"add the constraint anew without DEFERRABLE, REINDEX what is invalid, or, for small tables, ALTER TABLE … REPLICA IDENTITY FULL"},
-	{Source, landscape.Error, comparable + `SELECT DISTINCT format('%s.%s, %s', c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_class c
+	{Source, landscape.Error, withoutEquality + `SELECT DISTINCT format('%s.%s, %s', c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_class c
 		JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 		JOIN bare b ON b.oid = a.atttypid WHERE ` + mine + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND c.relreplident = 'f' ORDER BY 1`,
 		"table with REPLICA IDENTITY FULL has %s, a type without equality: the target could not find the rows that are updated or deleted",

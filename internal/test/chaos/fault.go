@@ -142,7 +142,8 @@ func full(s *stage, r *rand.Rand, i *injury) error {
 	if err := s.disk.fill(); err != nil {
 		return err
 	}
-	i.excuses = append(i.excuses, excuse{i.At.Add(-slack), i.At.Add(lasts + environmentDown + slack)})
+	// It has taken a while to fill it: it is full for as long from now on.
+	i.excuses = append(i.excuses, excuse{i.At.Add(-slack), time.Now().Add(lasts + environmentDown + slack)})
 	i.ends(lasts, s.disk.free)
 	return nil
 }
