@@ -62,9 +62,10 @@ const (
 	afterBudget   = 60 * time.Second // proving and reversing; clients write already
 	undoPatience  = 2 * time.Second  // for what undoing can do without
 	openBudget    = 2 * time.Second  // of one attempt to open the side that the truth goes to
+	hungLease     = 8 * time.Second  // how long clients wait for an engine that hangs while the truth is given away to be replaced
 	decidedLease  = 30 * time.Second // how long clients wait for an engine that died when the truth was given away
 	openLease     = time.Second      // and for one that died when the other side was open
-	keepPatience  = time.Second      // for the gateway to renew a hold
+	renewPatience = time.Second      // for the gateway to renew a hold
 )
 
 // margin is how much earlier than the write pause its fence ends: what is left is

@@ -181,10 +181,21 @@ func (s *Switch) catchUp(ctx context.Context, notes *journal.Notes) error {
 	return s.orCause(ctx, err)
 }
 
-// decide has from give the truth away: all databases or, by undecide, none.
-func (s *Switch) decide(ctx context.Context, notes *journal.Notes) error {
+// decide has from give the truth away: all databases or, by undecide, none. While it
+// does, clients wait until an engine that hangs now has been replaced: the end of
+// their lease would lead them to from, which may not open any more. Where they were let
+// go already, nothing is decided.
+func (s *Switch) decide(ctx context.Context, notes *journal.Notes) (err error) {
 	ctx, cancel := s.paused(ctx)
 	defer cancel()
+	if err := s.traffic.Hold(ctx, hungLease, s.from); err != nil {
+		return s.orCause(ctx, fmt.Errorf("clients do not wait any more: %w", err))
+	}
+	defer func() {
+		if err != nil { // this engine lives: they wait no longer than they were to
+			s.renew(ctx, max(time.Until(s.end.Add(s.plan.margin()/2)), time.Millisecond), s.from)
+		}
+	}()
 	failures, sequences := make([]error, len(s.writers)), make([][]postgres.Sequence, len(s.writers))
 	s.each(ctx, func(ctx context.Context, i int, b *postgres.Writer) error {
 		sequences[i], failures[i] = b.Decide(ctx, string(s.from), s.end)
@@ -218,7 +229,7 @@ func (s *Switch) undecide(ctx context.Context, _ *journal.Notes) error {
 // open is tried until it succeeds: from has given the truth away. Clients wait for
 // it, and, when this engine dies, go to to as soon as that is open.
 func (s *Switch) open(ctx context.Context, notes *journal.Notes) error {
-	s.keep(ctx, decidedLease)
+	s.renew(ctx, decidedLease, s.to)
 	err := s.each(ctx, func(ctx context.Context, _ int, b *postgres.Writer) error {
 		seqs, err := parseSequences(notes.Get("sequences:" + b.Database))
 		if err != nil {
@@ -231,17 +242,17 @@ func (s *Switch) open(ctx context.Context, notes *journal.Notes) error {
 		return b.Open(ctx, string(s.to), position, seqs)
 	})
 	if err == nil {
-		s.keep(ctx, openLease)
+		s.renew(ctx, openLease, s.to)
 	}
 	return err
 }
 
-// keep renews the hold, which ends towards to from here on. A gateway that does
-// not answer, or has let its requests go, keeps nobody from opening.
-func (s *Switch) keep(ctx context.Context, lease time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, keepPatience)
+// renew renews the hold, which ends towards a side from here on. A gateway that does
+// not answer, or has let its requests go, keeps nobody from what comes next.
+func (s *Switch) renew(ctx context.Context, lease time.Duration, to Side) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewPatience)
 	defer cancel()
-	_ = s.traffic.Hold(ctx, lease, s.to)
+	_ = s.traffic.Hold(ctx, lease, to)
 }
 
 func (s *Switch) shift(ctx context.Context, _ *journal.Notes) error {

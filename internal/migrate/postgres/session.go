@@ -43,6 +43,9 @@ func open(ctx context.Context, config *pgx.ConnConfig, name string, changes bool
 		config.RuntimeParams[name] = value
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // of the connection's own time
+		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
 	if err != nil {
 		return nil, err
 	}

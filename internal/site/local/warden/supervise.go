@@ -38,13 +38,21 @@ func newKeeper(i Instance, w *warden) *keeper {
 		status: Status{ID: i.Spec.ID, Address: i.Spec.Address, Meta: i.Meta, Reason: "waits for its turn to start"}}
 }
 
+// What ends is started again within eagerPause, so that what it waited for (room on the
+// disk of a database, another service) is noticed at once; after half a minute of
+// that, within calmPause.
+const (
+	eagerPause, eagerTries = 500 * time.Millisecond, 60
+	calmPause              = 10 * time.Second
+)
+
 // keep runs the instance until ctx ends, starting it again whenever it ends.
 func (k *keeper) keep(ctx context.Context) {
 	defer close(k.done)
 	defer k.w.links.Disconnect(k.Spec.Address)
 	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 10*time.Second
-	for {
+	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, eagerPause
+	for tries := 1; ; tries++ {
 		began := time.Now()
 		k.runOnce(ctx)
 		if ctx.Err() != nil {
@@ -53,6 +61,11 @@ func (k *keeper) keep(ctx context.Context) {
 		}
 		if time.Since(began) > steady {
 			pause.Reset()
+			tries = 1
+		}
+		pause.MaxInterval = eagerPause
+		if tries > eagerTries {
+			pause.MaxInterval = calmPause
 		}
 		select {
 		case <-ctx.Done():
