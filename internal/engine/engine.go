@@ -22,6 +22,7 @@ import (
 	"godwit/internal/image"
 	"godwit/internal/journal"
 	"godwit/internal/landscape"
+	"godwit/internal/migrate/postgres"
 	"godwit/internal/rollout"
 	"godwit/internal/site"
 	"godwit/internal/store"
@@ -45,7 +46,8 @@ type Engine struct {
 	healers  healers
 	watch    *watch.Watch
 	secrets  secrets
-	relays   sync.Mutex // held while they are kept open, and while they are closed for good
+	known    postgres.Known // definitions of databases
+	relays   sync.Mutex     // held while they are kept open, and while they are closed for good
 	self     identified
 	since    time.Time
 	claims

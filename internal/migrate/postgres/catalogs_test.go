@@ -199,3 +199,26 @@ func tagsOf(t *testing.T, do func(string) error) []string {
 func replaceNul(program []byte) []byte {
 	return []byte(strings.ReplaceAll(string(program), "\x00", "\x00\x00"))
 }
+
+// BenchmarkUnchanged compares what a status costs that finds the catalogs as they were
+// with reading all definitions.
+func BenchmarkUnchanged(b *testing.B) {
+	source, target := migratetest.StartServer(b), migratetest.StartServer(b)
+	source.Fill(b, 10)
+	writer := migratetest.Writer(b, migratetest.Pair(b, source, target))
+	if err := writer.Sync(b.Context(), nil); err != nil {
+		b.Fatal(err)
+	}
+	for name, known := range map[string]*postgres.Known{"all definitions": nil, "stamp": {}} {
+		b.Run(name, func(b *testing.B) {
+			pair := migratetest.Pair(b, source, target)
+			pair.Known = known
+			reader := migratetest.Reader(b, pair)
+			for b.Loop() {
+				if err := reader.Unchanged(b.Context(), postgres.Source); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
