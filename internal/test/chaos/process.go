@@ -144,12 +144,16 @@ func (s *stage) relays(environment string) ([]process, error) {
 	return found, nil
 }
 
-// endProcesses ends what down has left, so that nothing of the stage lives on:
-// the watchdog first, then those that it and the engine would start again.
+// endProcesses ends what down has left, so that nothing of the stage lives on. Each of
+// the first starts the others again: they are ended until none is left.
 func (s *stage) endProcesses() {
-	for _, name := range []string{"watch", "engine", "gateway"} {
-		if p, err := s.role(name); err == nil {
-			p.signal(syscall.SIGKILL)
+	for left := true; left; time.Sleep(50 * time.Millisecond) {
+		left = false
+		for _, name := range []string{"watch", "engine", "gateway"} {
+			if p, err := s.role(name); err == nil {
+				left = true
+				p.signal(syscall.SIGKILL)
+			}
 		}
 	}
 	for _, e := range []string{"test", "stage", environment} {
