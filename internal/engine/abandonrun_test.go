@@ -13,6 +13,16 @@ import (
 	"godwit/internal/migrate"
 )
 
+// saysWayOut: status names the command that ends what is stuck of the migration.
+func (b *bench) saysWayOut() {
+	b.Helper()
+	s, err := b.Status(b.Context())
+	b.ok(err)
+	if !slices.ContainsFunc(s.Unfinished, func(text string) bool { return strings.Contains(text, "godwit migrate abandon datacenter") }) {
+		b.Errorf("the way out is not said: %q", s.Unfinished)
+	}
+}
+
 // TestSwitchIsGivenUp: a switch that can neither be finished nor undone is given up by
 // a command, which says what it leaves; its clients go where the truth is, and other
 // commands are not refused any more.
@@ -33,11 +43,7 @@ func TestSwitchIsGivenUp(t *testing.T) {
 	if outcome.Status != journal.Stuck {
 		t.Fatalf("%+v, %v", outcome, err)
 	}
-	s, err := b.Status(t.Context())
-	b.ok(err)
-	if !slices.ContainsFunc(s.Unfinished, func(text string) bool { return strings.Contains(text, "godwit migrate abandon datacenter") }) {
-		t.Errorf("the way out is not said: %q", s.Unfinished)
-	}
+	b.saysWayOut()
 	answered := make(chan string, 1)
 	go func() {
 		_, body := b.get(host)
@@ -71,11 +77,7 @@ func TestChangeIsGivenUp(t *testing.T) {
 	if outcome.Status != journal.Stuck {
 		t.Fatalf("%+v, %v", outcome, err)
 	}
-	s, err := b.Status(t.Context())
-	b.ok(err)
-	if !slices.ContainsFunc(s.Unfinished, func(text string) bool { return strings.Contains(text, "godwit migrate abandon datacenter") }) {
-		t.Errorf("the way out is not said: %q", s.Unfinished)
-	}
+	b.saysWayOut()
 	given, err := b.AbandonRun(t.Context(), "datacenter", b.events.sink())
 	b.ok(err)
 	if given.Outcome != "given-up" || !slices.Equal(given.Left, []string{"truth", "other"}) || !strings.Contains(given.Next, "--catch-up") {
