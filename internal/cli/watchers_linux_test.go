@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
-	"os"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -61,9 +63,10 @@ func TestAllWatchersKilled(t *testing.T) {
 func TestUnitOutlivesAllWatchers(t *testing.T) {
 	w := newWatched(t)
 	unit := w.command(t.Context(), "engine", "--stand-by", "--state", w.state)
-	unit.Stdout, unit.Stderr = os.Stderr, os.Stderr
+	log := &spoken{}
+	unit.Stdout, unit.Stderr = log, log
 	w.ok(unit.Start())
-	w.until("the unit's process stands by", func() error { return w.standsBy(unit.Process.Pid) })
+	w.until("the unit's process stands by", func() error { return log.says("standing by") })
 	w.killWatchers()
 	if now := w.all()[watch.Engine]; now != unit.Process.Pid {
 		t.Errorf("the engine is %d, the unit's process is %d", now, unit.Process.Pid)
@@ -74,17 +77,24 @@ func TestUnitOutlivesAllWatchers(t *testing.T) {
 	}
 }
 
-// standsBy: the process has the lock of the engine's role open, for which it waits.
-func (w *watched) standsBy(pid int) error {
-	locks, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		return err
+// spoken is what a process has written until now, for whoever waits for a word.
+type spoken struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *spoken) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+// says is an error until a word has been written.
+func (s *spoken) says(word string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !strings.Contains(s.text.String(), word) {
+		return fmt.Errorf("it said %q", s.text.String())
 	}
-	for _, fd := range locks {
-		to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, fd.Name()))
-		if err == nil && to == w.state+"/watch/engine.lock" {
-			return nil
-		}
-	}
-	return fmt.Errorf("it has %d files open, but not the engine's lock", len(locks))
+	return nil
 }

@@ -98,6 +98,7 @@ func become(ctx context.Context, p watch.Place, list string, standBy bool, log *
 	}
 	err = becomeSoon(ctx, p)
 	if standBy && errors.Is(err, watch.ErrRunning) {
+		log.Info("another engine runs: standing by to take its place", "state", p.Dir())
 		err = p.Claim(ctx, watch.Engine, nil)
 		switch {
 		case ctx.Err() != nil:
