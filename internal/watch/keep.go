@@ -60,7 +60,7 @@ func (w *Watch) keep(ctx context.Context, r Role) {
 		}
 		if err != nil {
 			w.log.Error("cannot start", "role", r, "error", err)
-		} else if state := child.wait(ctx); ctx.Err() == nil {
+		} else if state := w.attend(ctx, r, child); ctx.Err() == nil {
 			w.log.Warn("ended", "role", r, "pid", child.cmd.Process.Pid, "state", state)
 		}
 		if time.Since(began) > settled {
@@ -69,6 +69,19 @@ func (w *Watch) keep(ctx context.Context, r Role) {
 		}
 		sleep(ctx, pause.NextBackOff())
 	}
+}
+
+// attend waits for the end of a process. One that hangs before it has taken its role
+// cannot be asked, and only who started it knows which one it is.
+func (w *Watch) attend(ctx context.Context, r Role, c *Child) *os.ProcessState {
+	late := time.AfterFunc(firstPatience, func() {
+		if c.Ended() == nil && w.Pid(r) == 0 {
+			w.log.Warn("it does not come to its role; it is killed and replaced", "role", r, "pid", c.cmd.Process.Pid)
+			_ = c.cmd.Process.Kill()
+		}
+	})
+	defer late.Stop()
+	return c.wait(ctx)
 }
 
 // Start starts a process of a role, unless one runs already: then it returns nil.
