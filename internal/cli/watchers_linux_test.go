@@ -77,7 +77,7 @@ func TestUnitOutlivesAllWatchers(t *testing.T) {
 	}
 }
 
-// spoken is what a process has written until now, for whoever waits for a word.
+// spoken collects what a process writes, so that a test can wait for a word.
 type spoken struct {
 	mu   sync.Mutex
 	text bytes.Buffer

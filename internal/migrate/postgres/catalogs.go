@@ -1,6 +1,9 @@
 package postgres
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // kind is one kind of definitions: a query for (object, sum). Objects have names that
 // are the same on both sides; so are the sums of what is the same there, but for rights.
@@ -9,8 +12,8 @@ type kind string
 // definitions lists every definition that can change what a statement means, or who may
 // run it, as (object, md5). TestEveryDefinition asks the server which kinds it has.
 var definitions = func() string {
-	all := make([]string, 0, len(kinds))
-	for _, k := range kinds {
+	var all []string
+	for _, k := range slices.Concat(relationKinds, codeKinds, operatorKinds, otherKinds, rightKinds) {
 		all = append(all, string(k))
 	}
 	return strings.Join(all, "\nUNION ALL\n")
@@ -51,7 +54,7 @@ func grants(acl, without string) string {
 	return `(SELECT string_agg(format('%s', g), ',' ORDER BY format('%s', g)) FROM unnest(coalesce(` + acl + `, ` + without + `)) g WHERE NOT starts_with(format('%s', g), 'godwit_'))`
 }
 
-// roles are the numbers of the roles, but godwit's, that own something in this database
+// usedRoles are the numbers of the roles, but godwit's, that own something in this database
 // or may something there.
 const usedRoles = `(SELECT d.refobjid FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid WHERE d.refclassid = 'pg_authid'::regclass
 	AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND NOT starts_with(r.rolname, 'godwit_'))`
@@ -61,12 +64,14 @@ const usedRoles = `(SELECT d.refobjid FROM pg_shdepend d JOIN pg_roles r ON r.oi
 const hasMeaning = `(s.setrole <> 0 OR c NOT LIKE 'default\_transaction\_read\_only=%') AND NOT EXISTS (SELECT FROM pg_settings p WHERE p.name = split_part(c, '=', 1)
 	AND p.category NOT LIKE 'Client Connection Defaults%' AND p.category NOT LIKE 'Version and Platform Compatibility%')`
 
-const notOurs = ` AND x.%s NOT IN (SELECT oid FROM pg_namespace WHERE nspname = 'godwit' OR nspname LIKE 'pg\_t%%')`
+// outside is a condition on a column of x: the schema is neither godwit's nor one of
+// temporary or TOAST tables.
+func outside(column string) string {
+	return ` AND x.` + column + ` NOT IN (SELECT oid FROM pg_namespace WHERE nspname = 'godwit' OR nspname LIKE 'pg\_t%')`
+}
 
-func outside(column string) string { return strings.ReplaceAll(notOurs, "%s", column) }
-
-// kinds are all kinds of definitions.
-var kinds = []kind{
+// relationKinds are tables, views and sequences, with all that belongs to one.
+var relationKinds = []kind{
 	of(`'table ' || c.oid::regclass`, `c.relkind, c.relpersistence, c.relreplident, c.relrowsecurity, c.relforcerowsecurity, c.reloptions, c.reloftype::regtype,
 		pg_get_partkeydef(c.oid), pg_get_expr(c.relpartbound, c.oid), (SELECT amname FROM pg_am WHERE pg_am.oid = c.relam),
 		(SELECT string_agg(i.inhparent::regclass::text, ',' ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = c.oid),
@@ -91,6 +96,10 @@ var kinds = []kind{
 		(SELECT string_agg(r, ',' ORDER BY r) FROM (SELECT CASE WHEN o = 0 THEN 'public' ELSE pg_get_userbyid(o)::text END FROM unnest(p.polroles) o) v (r))`,
 		`JOIN pg_policy p ON p.polrelid = c.oid WHERE true`),
 	of(`'rule ' || w.rulename || ' of ' || c.oid::regclass`, `pg_get_ruledef(w.oid), w.ev_enabled`, `JOIN pg_rewrite w ON w.ev_class = c.oid WHERE w.rulename <> '_RETURN'`),
+}
+
+// codeKinds are routines and types.
+var codeKinds = []kind{
 	`SELECT 'function ' || p.oid::regprocedure, md5(concat_ws('|', p.prosrc, p.probin, to_jsonb(p)->>'prosqlbody', p.prokind, p.provolatile, p.prosecdef, p.proconfig,
 		p.proisstrict, p.proleakproof, p.proparallel, p.procost, p.prorows, nullif(p.prosupport, 0)::regproc, (SELECT lanname FROM pg_language l WHERE l.oid = p.prolang), pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
 		(SELECT concat_ws(',', a.aggkind, a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggfinalmodify, a.aggsortop::regoperator,
@@ -109,7 +118,10 @@ var kinds = []kind{
 			FROM pg_range r WHERE r.rngtypid = x.oid),
 		(SELECT string_agg(concat_ws(':', k.conname, pg_get_constraintdef(k.oid)), ',' ORDER BY k.conname) FROM pg_constraint k WHERE k.contypid = x.oid)`,
 		` AND NOT (x.typcategory = 'A' AND x.typelem <> 0) AND (x.typrelid = 0 OR (SELECT relkind FROM pg_class WHERE pg_class.oid = x.typrelid) = 'c')`+outside("typnamespace")),
-	named("schema", "pg_namespace", `''`, ` AND x.nspname <> 'godwit' AND x.nspname NOT LIKE 'pg\_%'`),
+}
+
+// operatorKinds say what operators, casts, sorting and text search do.
+var operatorKinds = []kind{
 	named("cast", "pg_cast", `nullif(x.castfunc, 0)::regprocedure, x.castcontext, x.castmethod`, ""),
 	named("operator", "pg_operator", `x.oprresult::regtype, x.oprcode, x.oprrest, x.oprjoin, nullif(x.oprcom, 0)::regoperator, nullif(x.oprnegate, 0)::regoperator, x.oprcanmerge, x.oprcanhash`, outside("oprnamespace")),
 	named("operator class", "pg_opclass", `x.opcdefault, x.opcintype::regtype, nullif(x.opckeytype, 0)::regtype`, outside("opcnamespace")),
@@ -124,6 +136,11 @@ var kinds = []kind{
 	named("text search dictionary", "pg_ts_dict", `x.dictinitoption, (SELECT tmplname FROM pg_ts_template t WHERE t.oid = x.dicttemplate)`, outside("dictnamespace")),
 	named("text search parser", "pg_ts_parser", `x.prsstart, x.prstoken, x.prsend, x.prsheadline, x.prslextype`, outside("prsnamespace")),
 	named("text search template", "pg_ts_template", `x.tmplinit, x.tmpllexize`, outside("tmplnamespace")),
+}
+
+// otherKinds are what else a database has.
+var otherKinds = []kind{
+	named("schema", "pg_namespace", `''`, ` AND x.nspname <> 'godwit' AND x.nspname NOT LIKE 'pg\_%'`),
 	named("statistics", "pg_statistic_ext", `pg_get_statisticsobjdef(x.oid), to_jsonb(x)->>'stxstattarget'`, outside("stxnamespace")),
 	named("language", "pg_language", `x.lanpltrusted, nullif(x.lanplcallfoid, 0)::regproc`, ""),
 	named("transform", "pg_transform", `nullif(x.trffromsql, 0)::regproc, nullif(x.trftosql, 0)::regproc`, ""),
@@ -141,6 +158,10 @@ var kinds = []kind{
 	`SELECT 'comment on ' || (pg_identify_object(d.classoid, d.objoid, d.objsubid)).type || ' ' || (pg_identify_object(d.classoid, d.objoid, d.objsubid)).identity, md5(d.description) FROM pg_description d
 	WHERE d.objoid >= 16384 AND d.classoid <> 'pg_extension'::regclass AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')`,
 	`SELECT 'label of ' || s.objtype || ' ' || s.objname, md5(concat_ws('|', s.provider, s.label)) FROM pg_seclabels s`,
+}
+
+// rightKinds say who may what, and with which settings.
+var rightKinds = []kind{
 	rights("relation", "pg_class", "x.relowner", "x.relacl", "r", ` AND x.relkind IN ('r', 'p', 'v', 'm', 'f') AND x.relpersistence <> 't'`+outside("relnamespace")),
 	rights("sequence", "pg_class", "x.relowner", "x.relacl", "s", ` AND x.relkind = 'S' AND x.relpersistence <> 't'`+outside("relnamespace")),
 	rights("function", "pg_proc", "x.proowner", "x.proacl", "f", outside("pronamespace")),

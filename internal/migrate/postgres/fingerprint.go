@@ -17,7 +17,7 @@ var fingerprintOf = `SELECT coalesce(md5(string_agg(object || sum, ',' ORDER BY 
 
 // stampOf changes whenever a definition may have changed: it sums up which
 // transaction wrote each row of the catalogs, for objects that are not the
-// server's own. Ten times cheaper than fingerprintOf, but it also changes when
+// server's own. Five times cheaper than fingerprintOf, but it also changes when
 // nothing of interest did. It leaves out how users are mapped on foreign servers, which
 // only a superuser may read; the servers are an error of check.
 var stampOf = func() string {
@@ -171,7 +171,7 @@ func (b *Reader) sameAsNoted(ctx context.Context, conn *pgx.Conn, side, stamp, n
 }
 
 // Known remembers at which stamp of their catalogs the definitions of databases were
-// found to be those of the sync: to read all of them costs ten times as much as the
+// found to be those of the sync: to read all of them costs five times as much as the
 // stamp, and a status is asked for at any rate. Many may share one; nil remembers nothing.
 type Known struct {
 	mu sync.Mutex

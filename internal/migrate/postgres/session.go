@@ -29,10 +29,6 @@ func (p *Pair) connect(ctx context.Context, side, name string, changes bool) (*p
 
 // open is connect with another Config.
 func open(ctx context.Context, config *pgx.ConnConfig, name string, changes bool) (*pgx.Conn, error) {
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = patience
-	}
-	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // one round trip per query
 	for name, value := range map[string]string{
 		"application_name": name, "default_transaction_read_only": map[bool]string{true: "off", false: "on"}[changes],
 		"default_transaction_isolation": "read committed",
@@ -42,10 +38,7 @@ func open(ctx context.Context, config *pgx.ConnConfig, name string, changes bool
 	} {
 		config.RuntimeParams[name] = value
 	}
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // of the connection's own time
-		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
+	conn, err := openWith(ctx, config)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +47,19 @@ func open(ctx context.Context, config *pgx.ConnConfig, name string, changes bool
 		return nil, err
 	}
 	return conn, nil
+}
+
+// openWith opens a session with the settings of a Config, and no others.
+func openWith(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = patience
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // one round trip per query
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // of the connection's own time
+		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return conn, err
 }
 
 // noViews has a session read no view in the place of what it asked for, which anybody

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"godwit/internal/landscape"
 )
 
@@ -89,8 +87,7 @@ func (b *Reader) settingsToCarry(ctx context.Context) (map[string]string, error)
 func (b *Reader) plainSettings(ctx context.Context, side string) (map[string]string, error) {
 	config := b.side(side).Config.Copy()
 	config.RuntimeParams = map[string]string{"application_name": ReaderName}
-	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
-	conn, err := pgx.ConnectConfig(ctx, config)
+	conn, err := openWith(ctx, config)
 	if err != nil {
 		return nil, b.about(side, err)
 	}
@@ -119,14 +116,12 @@ func (b *Writer) carrySettings(ctx context.Context) error {
 	if len(names) == 0 {
 		return nil
 	}
+	// The search_path last: no statement is to run with it.
+	if i := slices.Index(names, "search_path"); i >= 0 {
+		names = append(slices.Delete(names, i, i+1), "search_path")
+	}
 	// Noted before, so that an abort knows of them. A list is taken from the session: as
-	// one text it would be one name. What the search_path is counts for nobody here.
-	slices.SortStableFunc(names, func(a, _ string) int {
-		if a == "search_path" {
-			return 1
-		}
-		return 0
-	})
+	// one text it would be one name.
 	statements := []string{"BEGIN", noteState(keySettings, literal(strings.Join(names, "\n"))), "COMMIT", "BEGIN"}
 	for _, name := range names {
 		statements = append(statements, fmt.Sprintf("SELECT pg_catalog.set_config(%s, %s, true)", literal(name), literal(carry[name])),

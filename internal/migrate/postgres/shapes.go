@@ -42,15 +42,15 @@ var shapes = []rule{
 		JOIN pg_index i ON i.indrelid = c.oid AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)
 		WHERE ` + mine + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT (i.indimmediate AND i.indisvalid) ORDER BY 1`,
 		"the key of table %s is deferrable or invalid: updates and deletes would fail here as soon as the table is published",
-		"add the constraint anew without DEFERRABLE, REINDEX what is invalid, or, for small tables, ALTER TABLE … REPLICA IDENTITY FULL"},
+		"drop the constraint and add it again without DEFERRABLE, REINDEX an invalid one, or, for small tables, ALTER TABLE … REPLICA IDENTITY FULL"},
 	{Source, landscape.Error, withoutEquality + `SELECT DISTINCT format('%s.%s, %s', c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_class c
 		JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 		JOIN bare b ON b.oid = a.atttypid WHERE ` + mine + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND c.relreplident = 'f' ORDER BY 1`,
 		"table with REPLICA IDENTITY FULL has %s, a type without equality: the target could not find the rows that are updated or deleted",
 		"give the table a primary key, or a unique index over NOT NULL columns and REPLICA IDENTITY USING INDEX"},
 	{Source, landscape.Error, inherited + `SELECT DISTINCT attrelid::regclass::text FROM made WHERE have <> want ORDER BY 1`,
-		"table %s inherits columns that were added to its parent later: made anew they would stand in another order, and SELECT * or INSERT without names would mean something else",
-		"make the table anew with its columns in the order of its parents, or take it out of inheritance (ALTER TABLE … NO INHERIT)"},
+		"table %s inherits columns that its parent got later: the target would have its columns in another order, and SELECT * or INSERT without column names would change their meaning",
+		"create the table again with its columns in the order of its parents, or take it out of inheritance (ALTER TABLE … NO INHERIT)"},
 	{Source, landscape.Error, `SELECT format('%s.%s, %s', c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped JOIN pg_type t ON t.oid = a.atttypid
 		WHERE ` + mine + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND (t.oid IN ('regrole'::regtype, 'aclitem'::regtype) OR t.typelem IN ('regrole'::regtype, 'aclitem'::regtype)) ORDER BY 1`,
