@@ -15,6 +15,7 @@ import (
 
 	"godwit/internal/api"
 	"godwit/internal/site/local/warden"
+	"godwit/internal/testtool"
 )
 
 // TestKilledEnvironment kills all of production, or of stage, at the steps of
@@ -75,7 +76,7 @@ func (r *running) silent(t *testing.T, silent string) {
 	t.Helper()
 	pid, err := warden.Pid(filepath.Join(r.godwit.State, "env", "w", silent))
 	r.must(t, err)
-	r.must(t, syscall.Kill(pid, syscall.SIGSTOP)) // the engine kills it
+	testtool.Hang(t, pid) // the engine kills it
 	var s api.Status
 	r.must(t, r.godwit.Must(t.Context(), &s, "status"))
 	named := 0

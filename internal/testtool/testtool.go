@@ -1,5 +1,5 @@
 // Package testtool finds the programs that tests need and `make tools`
-// installs, and writes small ones. Only tests import it.
+// installs, writes small ones, and lets processes hang. Only tests import it.
 package testtool
 
 import (

@@ -5,11 +5,11 @@ package local_test
 import (
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"godwit/internal/site/local/warden"
+	"godwit/internal/testtool"
 )
 
 // TestHungDatabase: a Postgres that answers nobody any more is killed and started
@@ -25,7 +25,7 @@ func TestHungDatabase(t *testing.T) {
 	pid, err := warden.Pid(filepath.Join(b.config.StateDir, "w", "test"))
 	b.ok(err)
 	postmaster := b.child(pid, "db-till")
-	b.ok(syscall.Kill(postmaster, syscall.SIGSTOP))
+	testtool.Hang(t, postmaster)
 	b.await("seen as hung", func() bool { return !b.databaseReady() })
 	b.await("started again", b.databaseReady)
 	if b.child(pid, "db-till") == postmaster {

@@ -25,6 +25,7 @@ import (
 	"godwit/internal/site/local"
 	"godwit/internal/site/local/warden"
 	"godwit/internal/site/sitetest"
+	"godwit/internal/testtool"
 )
 
 func TestContract(t *testing.T) {
@@ -52,7 +53,7 @@ func TestContract(t *testing.T) {
 			b := find(&benches, s)
 			pid, err := warden.Pid(filepath.Join(b.config.StateDir, "w", environment))
 			b.ok(err)
-			b.ok(syscall.Kill(pid, syscall.SIGSTOP)) // the site ends it, or the test's Remove kills it
+			testtool.Hang(t, pid) // the site ends it, or the test's Remove kills it
 		},
 	})
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"godwit/internal/testtool"
 )
 
 // parentDir makes this test binary a process that starts a server there and waits.
@@ -102,9 +104,7 @@ func TestStopWithClients(t *testing.T) {
 func TestStopOfStuckServer(t *testing.T) {
 	t.Parallel()
 	s := start(t, ServerOptions{Dir: openDir(t)})
-	if err := syscall.Kill(s.Pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	testtool.Hang(t, s.Pid)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Stop(ctx); !errors.Is(err, context.Canceled) {
@@ -253,9 +253,7 @@ func TestStartBesideWhatIsLeft(t *testing.T) {
 	}
 	defer conn.Close(t.Context())
 	session := int(conn.PgConn().PID())
-	if err := syscall.Kill(session, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	testtool.Hang(t, session)
 	s.Kill()
 	goesOn := func() { syscall.Kill(session, syscall.SIGCONT) }
 	defer goesOn() // also when the test has failed before its time

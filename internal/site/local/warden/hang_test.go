@@ -7,11 +7,11 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"godwit/internal/site/local/network"
 	"godwit/internal/site/local/warden"
+	"godwit/internal/testtool"
 )
 
 // TestHungInstance: one that answers nobody any more is killed and started again,
@@ -32,9 +32,7 @@ func TestHungInstance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
+		testtool.Hang(t, pid)
 	}
 	for _, id := range []string{"i2", "i3"} {
 		w.await(id, "started again", func(s warden.Status) bool { return s.Ready && s.Restarts == 1 })
@@ -52,9 +50,7 @@ func TestHungWarden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	testtool.Hang(t, pid)
 	var asking sync.WaitGroup
 	for name, ask := range map[string]func() error{
 		"status":    func() error { _, err := w.Status(t.Context()); return err },
