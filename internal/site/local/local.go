@@ -123,7 +123,7 @@ func New(c Config) (*Site, error) {
 	for _, dir := range []string{c.StateDir, s.dataDir(""), s.wardenDir("")} {
 		// Databases and the gateway run under ids of their own, which must be able to
 		// walk through.
-		if err := errors.Join(os.MkdirAll(dir, 0o711), os.Chmod(dir, 0o711)); err != nil {
+		if err := makePassable(dir); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
 	}
@@ -131,6 +131,20 @@ func New(c Config) (*Site, error) {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	return s, nil
+}
+
+// makePassable touches nothing that is as it should be: a disk that has turned
+// read-only refuses even that.
+func makePassable(dir string) error {
+	const mode = 0o711
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() == mode {
+		return err
+	}
+	return os.Chmod(dir, mode)
 }
 
 // Abilities implements site.Site.
