@@ -17,7 +17,20 @@ import (
 // judged: what could not be asked of one is a finding too. The error is only that
 // ctx has ended.
 func Check(ctx context.Context, readers []*postgres.Reader) (landscape.Findings, error) {
-	return judge(ctx, readers, func(r *postgres.Reader) (landscape.Findings, error) { return r.Check(ctx) })
+	found, err := judge(ctx, readers, func(r *postgres.Reader) (landscape.Findings, error) { return r.Check(ctx) })
+	return append(found, room(ctx, readers)...), err
+}
+
+// room is what servers lack for all their databases together. Who could not be asked
+// was found by the rules for each.
+func room(ctx context.Context, readers []*postgres.Reader) (all landscape.Findings) {
+	for _, side := range []string{postgres.Source, postgres.Target} {
+		servers, _ := postgres.SharedServers(ctx, side, readers)
+		for _, s := range servers {
+			all = append(all, s.Room()...)
+		}
+	}
+	return all
 }
 
 // Ways returns what has closed the way to the other side of a migration under way.
@@ -63,14 +76,40 @@ func Unasked(why error) landscape.Finding {
 // SyncSteps are one step that brings all targets to where they follow their
 // sources. It is not taken back when it fails: run again it goes on, and Abort
 // takes it back. progress may be nil; it is called from several goroutines.
+//
+// As many databases of one source are copied at a time as it has slots and senders
+// for. One that fails keeps no other from its end.
 func SyncSteps(writers []*postgres.Writer, progress func(postgres.Progress)) []journal.Step {
 	return []journal.Step{{Name: "sync", Keeps: true, Do: func(ctx context.Context, _ *journal.Notes) error {
-		group, ctx := errgroup.WithContext(ctx)
-		for _, b := range writers {
-			group.Go(func() error { return b.Sync(ctx, progress) })
+		readers := make([]*postgres.Reader, len(writers))
+		for i, w := range writers {
+			readers[i] = w.Reader
 		}
-		return group.Wait()
+		servers, unasked := postgres.SharedServers(ctx, postgres.Source, readers)
+		failures := make([]error, len(writers))
+		var copies sync.WaitGroup
+		for _, s := range servers {
+			turns := make(chan struct{}, s.AtATime())
+			for _, i := range s.Databases {
+				copies.Go(func() {
+					turns <- struct{}{}
+					failures[i] = syncOne(ctx, writers[i], progress, len(writers) > 1)
+					<-turns
+				})
+			}
+		}
+		copies.Wait()
+		return errors.Join(append(failures, unasked)...)
 	}}}
+}
+
+// syncOne says at once that one of several failed: the error comes when all have ended.
+func syncOne(ctx context.Context, w *postgres.Writer, progress func(postgres.Progress), others bool) error {
+	err := w.Sync(ctx, progress)
+	if err != nil && others && progress != nil && ctx.Err() == nil {
+		progress(postgres.Progress{Database: w.Database, Stage: "failed; the other databases go on"})
+	}
+	return err
 }
 
 // Verify compares all rows of all databases, one database after the other:

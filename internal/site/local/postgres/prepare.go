@@ -119,6 +119,9 @@ func (id identity) fill(ctx context.Context, inst Installation, templateDir, dat
 	if err := id.copyTemplate(ctx, inst, templateDir, dataDir); err != nil {
 		return err
 	}
+	if err := identify(dataDir); err != nil {
+		return err
+	}
 	for name, text := range map[string]string{"postgresql.conf": s.conf(), "pg_hba.conf": s.hba(), "pg_ident.conf": ""} {
 		if err := id.writeFile(filepath.Join(dataDir, name), text); err != nil {
 			return err
