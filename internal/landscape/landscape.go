@@ -118,6 +118,7 @@ type Migration struct {
 	Source      string
 	Environment string
 	MaxPause    time.Duration // budget of the whole write pause
+	AutoKeys    bool          // tables without a key get a replica identity for the time of the migration
 	KeepWAL     int64         // bytes of its log that a side keeps at most for the other one to follow
 }
 

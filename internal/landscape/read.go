@@ -149,6 +149,15 @@ func (r *reader) source(b *body) {
 	r.sources = append(r.sources, declaredSource{s, b.at})
 }
 
+// autoKeys: whether godwit may give tables of a source a key for as long as they move.
+func (b *body) autoKeys() bool {
+	keys, at := b.text("keys", "declared")
+	if keys != "auto" && keys != "declared" {
+		b.must(at, "keys", `"auto" or "declared"`)
+	}
+	return keys == "auto"
+}
+
 func (r *reader) migration(b *body) {
 	r.declare(b)
 	m := Migration{
@@ -157,6 +166,7 @@ func (r *reader) migration(b *body) {
 		Environment: b.ref("to", kindEnvironment),
 		MaxPause:    b.duration("max_pause", standardPause, 10*time.Minute),
 		KeepWAL:     b.size("keep_wal", standardKeepWAL),
+		AutoKeys:    b.autoKeys(),
 	}
 	r.landscape.Migrations = append(r.landscape.Migrations, m)
 	r.moves = append(r.moves, declaredMigration{m, b.at})

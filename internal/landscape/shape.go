@@ -48,6 +48,7 @@ var rootShape = &shape{blocks: map[string]*shape{
 		"to":        {required: true, example: "environment.production"},
 		"max_pause": {example: `"2s"`},
 		"keep_wal":  {example: `"8GB"`},
+		"keys":      {example: `"auto"`},
 	}},
 	"probe": {label: true,
 		attrs: map[string]attr{"ingress": {required: true, example: "ingress.till"}},

@@ -46,6 +46,7 @@ BEGIN
 END $$`, own, literal(p.outgoing(side)), literal(p.proof(side))),
 		"DROP PUBLICATION IF EXISTS " + ident(p.publication()),
 		dropEventTriggers,
+		takeKeysByHand(own),
 		fmt.Sprintf(`DO $$
 DECLARE
 	t regclass;
@@ -68,6 +69,24 @@ END $$`, strings.Join(roles, ", ")),
 		dropOwn(own),
 	}
 	return fmt.Sprintf("-- database %q, %s: as a superuser, with psql\n", p.side(side).database(p.Database), side) + strings.Join(statements, ";\n") + ";\n"
+}
+
+// takeKeysByHand makes tables as they were before sync gave them a key; see giveKeys.
+func takeKeysByHand(own string) string {
+	return fmt.Sprintf(`DO $$
+DECLARE
+	back text;
+BEGIN
+	IF %s AND to_regclass('godwit.state') IS NOT NULL THEN
+		FOR back IN EXECUTE 'SELECT json_array_elements_text(value::json) FROM godwit.state WHERE key = ''%s''' LOOP
+			BEGIN
+				EXECUTE back;
+			EXCEPTION WHEN wrong_object_type THEN
+				RAISE WARNING '%%: %%', back, SQLERRM;
+			END;
+		END LOOP;
+	END IF;
+END $$`, own, keyKeys)
 }
 
 // when is a statement that is done only if something is so.

@@ -90,7 +90,8 @@ func (b *Writer) strip(ctx context.Context, side string) error {
 	return err
 }
 
-// retire removes what replicates from side: slots and publication.
+// retire removes what replicates from side: slots, publication, and keys that were
+// given for them.
 func (b *Writer) retire(ctx context.Context, side string) error {
 	slots, err := b.copiers(ctx, side)
 	if err != nil {
@@ -101,7 +102,10 @@ func (b *Writer) retire(ctx context.Context, side string) error {
 			return err
 		}
 	}
-	return b.unpublish(ctx, side)
+	if err := b.unpublish(ctx, side); err != nil {
+		return err
+	}
+	return b.takeKeys(ctx, side)
 }
 
 // copiers are the slots on side from which the other side copies rows. Its

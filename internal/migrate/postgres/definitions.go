@@ -25,15 +25,18 @@ func (b *Writer) copyDefinitions(ctx context.Context) error {
 	if err := b.equip(ctx, Source); err != nil {
 		return err
 	}
+	if err := b.unguard(ctx, Source); err != nil { // guards must not be copied; sync puts them back
+		return err
+	}
+	if err := b.giveKeys(ctx); err != nil {
+		return err
+	}
 	all, err := b.fingerprint(ctx, Source)
 	if err != nil {
 		return err
 	}
 	// Noted before anything is copied: what is copied is never without.
 	if err := b.rememberFingerprint(ctx, Source, all); err != nil {
-		return err
-	}
-	if err := b.unguard(ctx, Source); err != nil { // guards must not be copied; sync puts them back
 		return err
 	}
 	sql, err := b.dump(ctx)

@@ -88,6 +88,8 @@ type Pair struct {
 	Dump      Dump
 	// KeepWAL is how many bytes of its log a side keeps for the other one at most; 0: without end.
 	KeepWAL int64
+	// AutoKeys: tables without a key get a replica identity for the time of the migration.
+	AutoKeys bool
 	// Known is shared by all who look at this database; it may be nil.
 	Known *Known
 }

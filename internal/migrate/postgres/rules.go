@@ -57,11 +57,6 @@ var rules = slices.Concat(powers, shapes, []rule{
 		"%s leave no 3 workers for this database", "raise both and restart"},
 	{"", landscape.Error, `SELECT gid FROM pg_prepared_xacts WHERE database = current_database()`,
 		"prepared transaction %s is open: no fence can stop its commit", "COMMIT PREPARED or ROLLBACK PREPARED it"},
-	{Source, landscape.Error, `SELECT c.oid::regclass::text` + relations + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND (c.relreplident = 'n'
-			OR c.relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
-			OR c.relreplident = 'i' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid))`,
-		"table %s has no primary key and no replica identity: its updates would fail as soon as it is published",
-		"add a primary key, or ALTER TABLE … REPLICA IDENTITY USING INDEX, or, for small tables, REPLICA IDENTITY FULL"},
 	{Source, landscape.Error, `SELECT c.oid::regclass::text` + relations + ` AND c.relkind = 'r' AND c.relpersistence = 'u'`,
 		"table %s is unlogged: its rows are not replicated", "ALTER TABLE … SET LOGGED, or drop it"},
 	{Source, landscape.Error, `SELECT c.oid::regclass::text` + relations + ` AND c.relkind = 'f'`,
