@@ -120,6 +120,9 @@ func TestApplyRefused(t *testing.T) {
 		"RESET ROLE; ALTER ROLE shop SUPERUSER":                                                                                       "must be superuser",
 		"RESET ROLE; RESET SESSION AUTHORIZATION; DELETE FROM godwit.state; SELECT 1/0":                                               "permission denied",
 		"CREATE TABLE k (id int PRIMARY KEY); INSERT INTO k VALUES (1); ALTER TABLE register ADD COLUMN k int DEFAULT 1 REFERENCES k": "a file of its own first",
+		"CREATE TABLE k (id int)":                                                                                                     "table public.k would have no primary key and no replica identity",
+		"CREATE TABLE k (id int PRIMARY KEY DEFERRABLE)":                                                                              "the key of table public.k (public.k_pkey) is deferrable",
+		"CREATE TABLE k (doc json); ALTER TABLE k REPLICA IDENTITY FULL":                                                              "public.k.doc, json",
 		"": "change no definition",
 	} {
 		a, err := m.apply(t, migrate.Source, false, sql)

@@ -148,6 +148,9 @@ func (s *changing) judge(ctx context.Context, c Change) (r Rehearsal, err error)
 	if err := s.rows(ctx, c); err != nil {
 		return r, err
 	}
+	if err := s.keyed(ctx); err != nil {
+		return r, err
+	}
 	now, err := definitionsIn(ctx, s.conn)
 	if err != nil {
 		return r, err
@@ -160,6 +163,28 @@ func (s *changing) judge(ctx context.Context, c Change) (r Rehearsal, err error)
 	}
 	r.Changes = changesOf(s.noted, now)
 	return r, nil
+}
+
+// keyed refuses what would be published without a key by which its rows are found: from
+// then on its updates would fail where the truth is.
+func (s *changing) keyed(ctx context.Context) error {
+	tables, err := findKeyless(ctx, s.conn)
+	if err != nil {
+		return err
+	}
+	if len(tables) > 0 {
+		return refused("table %s would have no primary key and no replica identity: give it one in the same statements, for instance %s", tables[0].Table, tables[0].give())
+	}
+	for _, r := range keyShapes {
+		found, err := column(ctx, s.conn, r.query)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			return refused(r.summary+"; %s", found[0], r.mend)
+		}
+	}
+	return nil
 }
 
 // fillOf is the head of a query for what rows from before a column was added have in

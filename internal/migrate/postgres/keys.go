@@ -29,7 +29,7 @@ type keyless struct {
 	Bare  string // a column whose type has no equality; no row is found by it
 }
 
-const findKeyless = withoutEquality + `SELECT format('%I.%I', n.nspname, c.relname), CASE c.relreplident WHEN 'd' THEN 'd' ELSE 'n' END,
+const keylessQuery = withoutEquality + `SELECT format('%I.%I', n.nspname, c.relname), CASE c.relreplident WHEN 'd' THEN 'd' ELSE 'n' END,
 		coalesce((SELECT quote_ident(x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
 			WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
 			AND NOT EXISTS (SELECT FROM generate_series(0, i.indnkeyatts - 1) k LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k]
@@ -60,13 +60,12 @@ func (k keyless) takeBack() string {
 // lost: no identity makes its rows found.
 func (k keyless) lost() bool { return k.Index == "" && k.Bare != "" }
 
-func (b *Reader) keyless(ctx context.Context, conn *pgx.Conn) ([]keyless, error) {
-	rows, err := conn.Query(ctx, findKeyless)
+func findKeyless(ctx context.Context, conn *pgx.Conn) ([]keyless, error) {
+	rows, err := conn.Query(ctx, keylessQuery)
 	if err != nil {
-		return nil, b.about(Source, err)
+		return nil, err
 	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[keyless])
-	return all, b.about(Source, err)
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[keyless])
 }
 
 // keys finds the tables that have no key: one finding, with what to do about all.
@@ -75,9 +74,9 @@ func (b *Reader) keys(ctx context.Context) (landscape.Findings, error) {
 	if err != nil {
 		return nil, err
 	}
-	tables, err := b.keyless(ctx, conn)
+	tables, err := findKeyless(ctx, conn)
 	if err != nil {
-		return nil, err
+		return nil, b.about(Source, err)
 	}
 	var all landscape.Findings
 	for _, k := range tables {
@@ -146,9 +145,9 @@ func (b *Writer) giveKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tables, err := b.keyless(ctx, conn)
+	tables, err := findKeyless(ctx, conn)
 	if err != nil {
-		return err
+		return b.about(Source, err)
 	}
 	tables = slices.DeleteFunc(tables, keyless.lost)
 	back, err := b.keysGiven(ctx, Source)

@@ -41,7 +41,7 @@ const needsSuperuser = `SELECT pg_describe_object(o.classid, o.oid, 0) FROM (
 
 // rules are what must hold, or should, before a database moves. In queries
 // $1 is the common name of godwit's objects.
-var rules = slices.Concat(powers, shapes, []rule{
+var rules = slices.Concat(powers, keyShapes, shapes, []rule{
 	{"", landscape.Error, `SELECT current_setting('wal_level') WHERE current_setting('wal_level') <> 'logical'`,
 		"wal_level is %s", "set wal_level = logical in postgresql.conf (on RDS: rds.logical_replication = 1 in the parameter group) and restart this server (the target's too: the way back needs it)"},
 	{"", landscape.Error, `SELECT format('%s of %s replication slots', count(*), current_setting('max_replication_slots')) FROM pg_replication_slots

@@ -36,8 +36,8 @@ const inherited = `WITH parents AS (
 		WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN (SELECT inhrelid FROM placed)
 		WINDOW w AS (PARTITION BY a.attrelid ORDER BY a.attnum)) `
 
-// shapes are the rules about them.
-var shapes = []rule{
+// keyShapes are the rules about keys. They hold for what is made later too.
+var keyShapes = []rule{
 	{Source, landscape.Error, `SELECT format('%s (%s)', c.oid::regclass, i.indexrelid::regclass) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_index i ON i.indrelid = c.oid AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)
 		WHERE ` + mine + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT (i.indimmediate AND i.indisvalid) ORDER BY 1`,
@@ -48,6 +48,10 @@ var shapes = []rule{
 		JOIN bare b ON b.oid = a.atttypid WHERE ` + mine + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND c.relreplident = 'f' ORDER BY 1`,
 		"table with REPLICA IDENTITY FULL has %s, a type without equality: the target could not find the rows that are updated or deleted",
 		"give the table a primary key, or a unique index over NOT NULL columns and REPLICA IDENTITY USING INDEX"},
+}
+
+// shapes are the rules about what has them already when the move begins.
+var shapes = []rule{
 	{Source, landscape.Error, inherited + `SELECT DISTINCT attrelid::regclass::text FROM made WHERE have <> want ORDER BY 1`,
 		"table %s inherits columns that its parent got later: the target would have its columns in another order, and SELECT * or INSERT without column names would change their meaning",
 		"create the table again with its columns in the order of its parents, or take it out of inheritance (ALTER TABLE … NO INHERIT)"},
