@@ -218,6 +218,8 @@ func mendOf(err error) string {
 	switch {
 	case err == nil:
 		return ""
+	case errors.Is(err, ErrPooler):
+		return "name the server itself in its URL, with its own port (5432, as a rule; PgBouncer's is 6432): services may go on through the pooler"
 	case strings.Contains(err.Error(), "server refused TLS connection"):
 		return "it speaks no TLS, which its URL wants: turn that on there (ssl = on), or, where nobody else is on the network in between, say sslmode=disable"
 	case errors.As(err, &authority), errors.As(err, &name):

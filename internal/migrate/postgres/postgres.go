@@ -41,6 +41,9 @@ var (
 	ErrCopy = errors.New("initial copy fails")
 	// ErrDiskFull: the server has no room left.
 	ErrDiskFull = errors.New("disk is full")
+	// ErrPooler: who answers hands the session on to servers, one or another: locks,
+	// settings and replication cannot pass it.
+	ErrPooler = errors.New("it is a connection pooler, not the server")
 	// ErrUnreachable: a server does not answer.
 	ErrUnreachable = errors.New("server does not answer")
 	// ErrLate: the time that a fence was raised for is over.

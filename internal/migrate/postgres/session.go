@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,13 +41,26 @@ func open(ctx context.Context, config *pgx.ConnConfig, name string, changes bool
 	}
 	conn, err := openWith(ctx, config)
 	if err != nil {
-		return nil, err
+		return nil, pooled(err)
 	}
-	if _, err := batch(ctx, conn, noViews); err != nil {
+	backend, err := batch(ctx, conn, "SELECT pg_backend_pid()", noViews)
+	if err == nil && backend[0] != strconv.FormatUint(uint64(conn.PgConn().PID()), 10) {
+		err = ErrPooler
+	}
+	if err != nil {
 		conn.Close(ctx)
 		return nil, err
 	}
 	return conn, nil
+}
+
+// pooled names a pooler by its words: it takes no settings for a session that is not
+// one of the server's.
+func pooled(err error) error {
+	if err != nil && strings.Contains(err.Error(), "unsupported startup parameter") {
+		return fmt.Errorf("%w: %w", ErrPooler, err)
+	}
+	return err
 }
 
 // openWith opens a session with the settings of a Config, and no others.
