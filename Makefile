@@ -20,7 +20,7 @@ build: ## the one binary; BUILT=yes takes the one that is there
 setup: build ## what the machine lacks: Postgres; says what else is missing
 	./bin/godwit setup
 
-tools: ## what only tests need: OpenTofu, moto, Packer, Maven, a newer Postgres, PgBouncer
+tools: ## what only tests need: OpenTofu, moto, Packer, Maven, other majors of Postgres, PgBouncer
 	./scripts/aws-tools
 
 demo: setup ## the nonstop move, end to end
@@ -32,7 +32,7 @@ demos: setup ## RUNS demos in a row, summed up
 # Compiling OpenTofu takes minutes, and tests wait a lot: the first time it is compiled
 # in what those leave over that do not run it.
 test: setup ## everything; fails on a skip that .ci/skips does not expect
-	./scripts/aws-tools provider moto packer java builder postgres17 pooler
+	./scripts/aws-tools provider moto packer java builder postgres pooler
 	$(GO) -C tools test ./schemaprovider
 	@nice -n 19 ./scripts/aws-tools tofu & tofu=$$!; \
 	trap 'kill $$tofu 2>/dev/null' EXIT; passed=yes; \

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"godwit/internal/site/local"
+	"godwit/internal/testtool"
 	"godwit/internal/watch"
 )
 
@@ -280,7 +281,7 @@ func TestWatched(t *testing.T) {
 	t.Logf("%d requests, %d failed", requests, failed)
 }
 
-// TestHung stops each of the processes: it is killed and replaced.
+// TestHung stops each of the processes: it is killed and replaced, once.
 func TestHung(t *testing.T) {
 	w := newWatched(t)
 	for _, r := range everyone {
@@ -290,11 +291,26 @@ func TestHung(t *testing.T) {
 				_, err := w.command(t.Context(), "status").CombinedOutput()
 				return err
 			})
-			w.kill(syscall.SIGSTOP, r)
-			if now := w.all()[r]; now == before {
-				t.Errorf("%s is %d still", r, now)
-			}
+			l := w.load()
+			w.runs(l)
+			testtool.Hang(t, before)
+			hangs := time.Now()
+			w.until(string(r)+" is replaced", func() error {
+				if now := w.Pid(r); now == 0 || now == before {
+					return fmt.Errorf("it is %d", now)
+				}
+				return nil
+			})
+			w.all()
 			w.do("status")
+			w.runs(l)
+			n, lost := l.end()
+			t.Logf("%d requests, %d failed", n, len(lost))
+			for _, f := range lost { // they waited for the next one, which nobody who meant the hung one may kill
+				if f.began.After(hangs) {
+					t.Errorf("a request failed that began %v after it hung: %v", f.began.Sub(hangs), f.why)
+				}
+			}
 		})
 	}
 }

@@ -69,7 +69,8 @@ func (w *Watch) replaceHung(ctx context.Context, r Role) {
 			continue
 		}
 		w.log.Warn("it hangs; it is killed and replaced", "role", r, "pid", pid, "error", err)
-		if err := w.Signal(r, syscall.SIGKILL); err != nil {
+		// Another watcher may have replaced it meanwhile: its successor is not meant.
+		if err := w.SignalTo(r, pid, syscall.SIGKILL); err != nil {
 			w.log.Error("what hangs cannot be killed", "role", r, "error", err)
 		}
 	}

@@ -67,10 +67,13 @@ func (p Place) Gone(ctx context.Context, r Role) error {
 	return lock.Unlock()
 }
 
-// Signal sends a signal to the process of a role; no error when none runs. It
-// never goes to a stranger that got the pid of one that has just ended.
-func (p Place) Signal(r Role, s unix.Signal) error {
-	pid := p.Pid(r)
+// Signal sends a signal to the process of a role; no error when none runs.
+func (p Place) Signal(r Role, s unix.Signal) error { return p.SignalTo(r, p.Pid(r), s) }
+
+// SignalTo sends a signal to a process if it is that of a role; no error when it is
+// that no more. It goes neither to a successor, nor to a stranger that got the pid of
+// one that has just ended.
+func (p Place) SignalTo(r Role, pid int, s unix.Signal) error {
 	if pid == 0 {
 		return nil
 	}
@@ -80,7 +83,7 @@ func (p Place) Signal(r Role, s unix.Signal) error {
 	}
 	defer process.Release()
 	if p.Pid(r) != pid {
-		return nil // it had ended before it was named
+		return nil // it has ended
 	}
 	if err := process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("signal to the %s, pid %d: %w", r, pid, err)
