@@ -51,7 +51,7 @@ END $$`, own, literal(p.outgoing(side)), literal(p.proof(side))),
 DECLARE
 	t regclass;
 BEGIN
-	FOR t IN SELECT tgrelid FROM pg_trigger WHERE tgname = '%s' AND tgparentid = 0 LOOP
+	FOR t IN SELECT tgrelid FROM pg_trigger WHERE tgname = '%s' LOOP
 		EXECUTE format('DROP TRIGGER IF EXISTS %[1]s ON %%s', t);
 		COMMIT;
 	END LOOP;

@@ -77,7 +77,7 @@ var relationKinds = []kind{
 		(SELECT string_agg(i.inhparent::regclass::text, ',' ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = c.oid),
 		(SELECT string_agg(concat(t.tgname, t.tgenabled), ',' ORDER BY t.oid) FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgisinternal AND t.tgenabled <> 'O'),
 		(SELECT concat_ws('|', f.ftoptions, s.srvname) FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = c.oid),
-		(SELECT string_agg(concat_ws(':', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
+		(SELECT string_agg(concat_ws(':', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, to_jsonb(a)->>'attgenerated',
 			a.attcollation, pg_get_expr(d.adbin, d.adrelid), a.attstorage, to_jsonb(a)->>'attcompression', a.attoptions, a.attfdwoptions,
 			nullif(a.attstattarget, -1)), ',' ORDER BY a.attnum)
 		 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -101,7 +101,7 @@ var relationKinds = []kind{
 // codeKinds are routines and types.
 var codeKinds = []kind{
 	`SELECT 'function ' || p.oid::regprocedure, md5(concat_ws('|', p.prosrc, p.probin, to_jsonb(p)->>'prosqlbody', p.prokind, p.provolatile, p.prosecdef, p.proconfig,
-		p.proisstrict, p.proleakproof, p.proparallel, p.procost, p.prorows, nullif(p.prosupport, 0)::regproc, (SELECT lanname FROM pg_language l WHERE l.oid = p.prolang), pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
+		p.proisstrict, p.proleakproof, p.proparallel, p.procost, p.prorows, nullif(to_jsonb(p)->>'prosupport', '-'), (SELECT lanname FROM pg_language l WHERE l.oid = p.prolang), pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
 		(SELECT concat_ws(',', a.aggkind, a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggfinalmodify, a.aggsortop::regoperator,
 			a.aggtranstype::regtype, a.aggtransspace, a.agginitval, a.aggminitval) FROM pg_aggregate a WHERE a.aggfnoid = p.oid)))
 	FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -110,11 +110,11 @@ var codeKinds = []kind{
 	`SELECT 'enum ' || e.enumtypid::regtype, md5(string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder))
 	FROM pg_enum e GROUP BY e.enumtypid`,
 	// Types of tables come with them, and arrays with their elements.
-	named("type", "pg_type", `x.typtype, x.typnotnull, x.typdefault, format_type(x.typbasetype, x.typtypmod), nullif(x.typcollation, 0)::regcollation, x.typinput, x.typoutput, x.typreceive, x.typsend,
+	named("type", "pg_type", `x.typtype, x.typnotnull, x.typdefault, format_type(x.typbasetype, x.typtypmod), (SELECT concat(collnamespace::regnamespace, '.', collname) FROM pg_collation WHERE oid = x.typcollation), x.typinput, x.typoutput, x.typreceive, x.typsend,
 		x.typmodin, x.typmodout, x.typanalyze, x.typalign, x.typstorage, x.typcategory, x.typispreferred, x.typdelim,
-		(SELECT string_agg(concat_ws(':', a.attname, format_type(a.atttypid, a.atttypmod), nullif(a.attcollation, 0)::regcollation), ',' ORDER BY a.attnum) FROM pg_attribute a
+		(SELECT string_agg(concat_ws(':', a.attname, format_type(a.atttypid, a.atttypmod), (SELECT concat(collnamespace::regnamespace, '.', collname) FROM pg_collation WHERE oid = a.attcollation)), ',' ORDER BY a.attnum) FROM pg_attribute a
 			WHERE a.attrelid = x.typrelid AND a.attnum > 0 AND NOT a.attisdropped),
-		(SELECT concat_ws(',', r.rngsubtype::regtype, nullif(r.rngcollation, 0)::regcollation, (SELECT opcname FROM pg_opclass o WHERE o.oid = r.rngsubopc), r.rngcanonical, r.rngsubdiff)
+		(SELECT concat_ws(',', r.rngsubtype::regtype, (SELECT concat(collnamespace::regnamespace, '.', collname) FROM pg_collation WHERE oid = r.rngcollation), (SELECT opcname FROM pg_opclass o WHERE o.oid = r.rngsubopc), r.rngcanonical, r.rngsubdiff)
 			FROM pg_range r WHERE r.rngtypid = x.oid),
 		(SELECT string_agg(concat_ws(':', k.conname, pg_get_constraintdef(k.oid)), ',' ORDER BY k.conname) FROM pg_constraint k WHERE k.contypid = x.oid)`,
 		` AND NOT (x.typcategory = 'A' AND x.typelem <> 0) AND (x.typrelid = 0 OR (SELECT relkind FROM pg_class WHERE pg_class.oid = x.typrelid) = 'c')`+outside("typnamespace")),
@@ -128,7 +128,7 @@ var operatorKinds = []kind{
 	named("operator family", "pg_opfamily", `(SELECT string_agg(concat_ws(':', o.amopstrategy, o.amoppurpose, o.amopopr::regoperator), ',' ORDER BY o.amopopr::regoperator::text, o.amopstrategy) FROM pg_amop o WHERE o.amopfamily = x.oid),
 		(SELECT string_agg(concat_ws(':', p.amprocnum, p.amproclefttype::regtype, p.amprocrighttype::regtype, p.amproc::regprocedure), ',' ORDER BY p.amprocnum, p.amproc::regprocedure::text) FROM pg_amproc p WHERE p.amprocfamily = x.oid)`,
 		outside("opfnamespace")),
-	named("collation", "pg_collation", `x.collprovider, x.collisdeterministic, to_jsonb(x)->>'collcollate', to_jsonb(x)->>'collctype', to_jsonb(x)->>'colliculocale', to_jsonb(x)->>'colllocale', to_jsonb(x)->>'collicurules', x.collversion`,
+	named("collation", "pg_collation", `x.collprovider, to_jsonb(x)->>'collisdeterministic', to_jsonb(x)->>'collcollate', to_jsonb(x)->>'collctype', to_jsonb(x)->>'colliculocale', to_jsonb(x)->>'colllocale', to_jsonb(x)->>'collicurules', x.collversion`,
 		outside("collnamespace")),
 	named("conversion", "pg_conversion", `x.conforencoding, x.contoencoding, x.conproc, x.condefault`, outside("connamespace")),
 	named("text search configuration", "pg_ts_config", `(SELECT string_agg(concat_ws(':', m.maptokentype, m.mapseqno, m.mapdict::regdictionary), ',' ORDER BY m.maptokentype, m.mapseqno) FROM pg_ts_config_map m WHERE m.mapcfg = x.oid)`,

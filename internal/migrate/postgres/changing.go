@@ -156,7 +156,7 @@ func (s *changing) judge(ctx context.Context, c Change) (r Rehearsal, err error)
 		return r, err
 	}
 	r.Filled, err = pairsOf(ctx, s.conn, fillOf(s.side)+` FROM `+was+` w JOIN pg_class c ON c.oid = w.oid JOIN pg_attribute a ON a.attrelid = c.oid
-		WHERE w.size > 0 AND a.attnum > w.columns AND NOT a.attisdropped AND a.attgenerated = ''
+		WHERE w.size > 0 AND a.attnum > w.columns AND NOT a.attisdropped AND coalesce(to_jsonb(a)->>'attgenerated', '') = ''
 		  AND (a.atthasmissing OR (a.atthasdef OR a.attidentity <> '') AND pg_relation_filenode(c.oid) <> w.file)`)
 	if err != nil {
 		return r, err

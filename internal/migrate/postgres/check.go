@@ -12,6 +12,10 @@ import (
 	"godwit/internal/landscape"
 )
 
+// oldest is the first major whose server has everything that godwit asks of a source;
+// what differs from there on is asked for by what is there (to_jsonb of a catalog's row).
+const oldest = 11
+
 // skewLimit is how far the clocks of the two sides may be apart.
 const skewLimit = time.Second
 
@@ -115,8 +119,8 @@ func (b *Reader) versions(ctx context.Context) (landscape.Findings, error) {
 	fmt.Sscan(source[0], &from)
 	fmt.Sscan(target[0], &to)
 	var all landscape.Findings
-	if from/10000 < 14 {
-		all = append(all, b.finding(Source, landscape.Error, fmt.Sprintf("Postgres %d is too old", from/10000), "upgrade it to 14 or newer"))
+	if from/10000 < oldest {
+		all = append(all, b.finding(Source, landscape.Error, fmt.Sprintf("Postgres %d is too old", from/10000), fmt.Sprintf("upgrade it to %d or newer", oldest)))
 	}
 	if to/10000 < from/10000 {
 		all = append(all, b.finding(Target, landscape.Error, fmt.Sprintf("Postgres %d is older than the source's %d", to/10000, from/10000),

@@ -117,9 +117,10 @@ func (c chunk) boundary() string {
 // rowSum is the md5 of a row t: of what its output function writes.
 const rowSum = "pg_catalog.md5(pg_catalog.format('%s', t.*))"
 
-// sum is the query for the checksum of a chunk, in any order of rows: count, sum and exclusive or of their md5.
+// sum is the query for the checksum of a chunk, in any order of rows: their count, and the sums of both
+// halves of their md5, which every major from 11 on computes alike.
 func (c chunk) sum() string {
-	return fmt.Sprintf(`SELECT pg_catalog.count(*), pg_catalog.format('%%s %%s', pg_catalog.sum(lo::pg_catalog.int8), pg_catalog.bit_xor(hi)) FROM
+	return fmt.Sprintf(`SELECT pg_catalog.count(*), pg_catalog.format('%%s %%s', pg_catalog.sum(lo::pg_catalog.int8), pg_catalog.sum(hi::pg_catalog.int8)) FROM
 		(SELECT pg_catalog.format('x%%s', pg_catalog.left(h, 16))::pg_catalog.bit(64) AS lo, pg_catalog.format('x%%s', pg_catalog.right(h, 16))::pg_catalog.bit(64) AS hi
 			FROM (SELECT %s AS h FROM ONLY %s t WHERE %s) m) s`, rowSum, c.table.name, c.where())
 }

@@ -156,7 +156,7 @@ END`, fmt.Sprintf(strangers, pidList(b.own(side)))+which, deadline))
 // commit: the commit is after it, and whoever has replayed beyond it has the commit.
 func markStatements(side string) []string {
 	return []string{"BEGIN", "INSERT INTO godwit.marker VALUES (" + literal(side) + ", 1) ON CONFLICT (side) DO UPDATE SET n = marker.n + 1",
-		"SELECT pg_current_xact_id()", "SELECT pg_current_wal_insert_lsn()", "COMMIT"}
+		"SELECT txid_current()", "SELECT pg_current_wal_insert_lsn()", "COMMIT"}
 }
 
 // mark puts a row of its own into the stream.

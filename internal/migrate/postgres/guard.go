@@ -137,7 +137,7 @@ func (b *Writer) unguard(ctx context.Context, side string) error {
 	if err != nil {
 		return err
 	}
-	tables, err := column(ctx, conn, "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = $1 AND tgparentid = 0", guardTrigger)
+	tables, err := column(ctx, conn, "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = $1", guardTrigger)
 	if err != nil {
 		return b.about(side, err)
 	}

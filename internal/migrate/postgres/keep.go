@@ -20,11 +20,14 @@ func (b *Reader) keeps(ctx context.Context) (landscape.Findings, error) {
 			continue
 		}
 		var megabytes int64
-		if err := b.numbers(ctx, side, "SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size'", &megabytes); err != nil {
+		if err := b.numbers(ctx, side, "SELECT coalesce(max(setting::bigint), -2) FROM pg_settings WHERE name = 'max_slot_wal_keep_size'", &megabytes); err != nil {
 			return nil, err
 		}
 		mend := fmt.Sprintf("set max_slot_wal_keep_size = '%s' for the time of the migration, and reload", size(b.KeepWAL))
 		switch {
+		case megabytes < -1: // before 13
+			all = append(all, b.finding(side, landscape.Warning, fmt.Sprintf("its log is kept without end for a side that cannot follow, and this major has no bound for it; "+
+				"godwit gives the way up at keep_wal (%s), but only while godwit runs", size(b.KeepWAL)), "see that its disk has room for as long as the migration lasts, and that godwit is started with the machine"))
 		case megabytes < 0:
 			all = append(all, b.finding(side, landscape.Warning, fmt.Sprintf("max_slot_wal_keep_size is -1: it keeps its log without end for a side that cannot follow; "+
 				"godwit gives the way up at keep_wal (%s), but only while godwit runs", size(b.KeepWAL)), mend))

@@ -62,7 +62,7 @@ var shapes = []rule{
 	{Source, landscape.Warning, `SELECT format('%s.%s, %s', c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 		WHERE ` + mine + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND a.atttypid IN ('regclass'::regtype, 'regproc'::regtype, 'regprocedure'::regtype, 'regoper'::regtype,
-			'regoperator'::regtype, 'regtype'::regtype, 'regconfig'::regtype, 'regdictionary'::regtype, 'regnamespace'::regtype, 'regcollation'::regtype) ORDER BY 1`,
+			'regoperator'::regtype, 'regtype'::regtype, 'regconfig'::regtype, 'regdictionary'::regtype, 'regnamespace'::regtype, to_regtype('regcollation')) ORDER BY 1`,
 		"column %s, names objects of this database: rows with one that does not move, or is of a search_path, could not be copied", "ALTER COLUMN … TYPE text, unless all of them move"},
 	{Source, landscape.Error, `SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE ` + mine + ` AND c.relrowsecurity AND NOT c.relforcerowsecurity AND EXISTS (SELECT FROM aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee

@@ -90,7 +90,7 @@ const (
 )
 
 func (b *Reader) slotStatus(ctx context.Context, from string) (string, error) {
-	values, err := b.read(ctx, from, "SELECT coalesce(max(wal_status), '"+slotGone+"') FROM pg_replication_slots WHERE slot_name = "+literal(b.outgoing(from)))
+	values, err := b.read(ctx, from, "SELECT coalesce(max(coalesce(to_jsonb(s)->>'wal_status', 'reserved')), '"+slotGone+"') FROM pg_replication_slots s WHERE slot_name = "+literal(b.outgoing(from)))
 	if err != nil {
 		return "", err
 	}
