@@ -211,28 +211,6 @@ func (b *Writer) Prepare(ctx context.Context, from string) error {
 	return errors.Join(err, b.readClock(ctx, from), b.readClock(ctx, to))
 }
 
-// blameOldest adds to an error of waiting which transaction on side has been
-// open for longest: a slot starts only when all that were open have ended.
-func (b *Reader) blameOldest(ctx context.Context, side string, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	conn, failure := b.watcher(late, side)
-	if failure != nil {
-		return err
-	}
-	oldest, failure := column(late, conn, `SELECT format('pid %s (%s, role %s), open for %s s', pid, coalesce(nullif(application_name, ''), 'no name'),
-		usename, extract(epoch FROM clock_timestamp() - xact_start)::int) FROM pg_stat_activity
-		WHERE datname = current_database() AND xact_start < clock_timestamp() - interval '1 second' AND pid <> pg_backend_pid()
-		ORDER BY xact_start LIMIT 1`)
-	if failure != nil || len(oldest) == 0 {
-		return err
-	}
-	return fmt.Errorf("%w; the oldest transaction on the %s is that of %s", err, side, oldest[0])
-}
-
 // warm does once, without effect, what the write pause does: the first time a
 // session does something takes it several times as long.
 func (b *Writer) warm(ctx context.Context, from string) error {

@@ -73,7 +73,7 @@ func (b *Writer) sync(ctx context.Context, progress func(Progress)) error {
 		{"equipping the source", func() error { return b.equip(ctx, Source) }},
 		{"guarding the source", func() error { return b.guard(ctx, Source) }},
 		{"publishing", func() error { return errors.Join(b.publish(ctx, Source), b.publish(ctx, Target)) }},
-		{"subscribing", func() error { return b.follow(ctx) }},
+		{"subscribing", func() error { return b.telling(ctx, stage, func() error { return b.follow(ctx) }) }},
 		{"copying rows", func() error { return b.awaitCopy(ctx, progress) }},
 		{"analyzing", func() error { return errors.Join(b.hasten(ctx, Target), b.analyze(ctx)) }},
 	}
