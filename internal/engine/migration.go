@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"godwit/internal/api"
 	"godwit/internal/journal"
 	"godwit/internal/landscape"
@@ -141,6 +143,12 @@ func describeProgress(p postgres.Progress) string {
 	text := p.Stage
 	if p.Tables > 0 {
 		text += fmt.Sprintf(": %d of %d tables copied", p.Copied, p.Tables)
+	}
+	if p.OfBytes > 0 {
+		text += fmt.Sprintf(", %s of %s", humanize.Bytes(uint64(p.Bytes)), humanize.Bytes(uint64(p.OfBytes)))
+	}
+	if p.Left > 0 {
+		text += fmt.Sprintf(", about %v left", p.Left.Round(time.Second))
 	}
 	for _, t := range p.Current {
 		text += fmt.Sprintf(", %s at %d rows", t.Table, t.Rows)

@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"godwit/internal/migrate/migratetest"
 	"godwit/internal/migrate/postgres"
@@ -142,9 +141,5 @@ func TestKeysByConsent(t *testing.T) {
 func follows(t *testing.T, from, to string) {
 	t.Helper()
 	want := sums(t, from)
-	for deadline := time.Now().Add(30 * time.Second); sums(t, to) != want; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s, want %s", sums(t, to), want)
-		}
-	}
+	migratetest.Eventually(t, "the other side has "+want, func() bool { return sums(t, to) == want })
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"godwit/internal/migrate/migratetest"
 	"godwit/internal/testtool"
@@ -46,8 +45,6 @@ func startPooler(t *testing.T, server *migratetest.Server, settings ...string) s
 		args = append([]string{"-u", "nobody"}, args...)
 	}
 	cmd := exec.Command(testtool.Find(t, "pgbouncer"), args...)
-	var log strings.Builder
-	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -56,16 +53,14 @@ func startPooler(t *testing.T, server *migratetest.Server, settings ...string) s
 		cmd.Wait()
 	})
 	u.Host = fmt.Sprintf("127.0.0.1:%d", port)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	migratetest.Eventually(t, "PgBouncer listens", func() bool {
 		conn, err := net.Dial("tcp", u.Host)
 		if err == nil {
 			conn.Close()
-			return u.String()
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("PgBouncer does not listen: %v\n%s", err, log.String())
-		}
-	}
+		return err == nil
+	})
+	return u.String()
 }
 
 // TestPoolerIsNamed: a URL that leads to a pooler is called that, whether the pooler

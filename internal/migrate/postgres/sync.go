@@ -19,6 +19,10 @@ type Progress struct {
 	Copied   int         `json:"copied"` // tables whose rows are all there
 	Current  []TableCopy `json:"current,omitempty"`
 	LagBytes int64       `json:"lag_bytes"`
+	// Bytes are copied, about, of OfBytes that the tables had on the source.
+	Bytes   int64         `json:"bytes"`
+	OfBytes int64         `json:"of_bytes"`
+	Left    time.Duration `json:"left_ns"` // until all are, at this rate; 0: not known
 }
 
 // TableCopy is a table whose rows are being copied.
@@ -133,7 +137,7 @@ func (b *Writer) awaitCopy(ctx context.Context, progress func(Progress)) error {
 		return err
 	}
 	var last Progress
-	lost, definitions := orphans{}, watched{}
+	lost, definitions, much := orphans{}, watched{}, estimate{}
 	answered, moved := time.Now(), time.Now()
 	return until(ctx, copyLook, func() (bool, error) {
 		p, err := b.lookAtCopy(ctx, &failures)
@@ -142,6 +146,9 @@ func (b *Writer) awaitCopy(ctx context.Context, progress func(Progress)) error {
 		}
 		if err == nil {
 			err = lost.look(ctx, b.Reader)
+		}
+		if err == nil {
+			err = much.look(ctx, b.Reader, &p, time.Now())
 		}
 		if errors.Is(err, ErrUnreachable) && time.Since(answered) < silence {
 			return false, nil
