@@ -64,3 +64,20 @@ func TestOldMajors(t *testing.T) {
 		})
 	}
 }
+
+// TestMissingExtension: each extension is asked for by its name, and only those that
+// the source uses.
+func TestMissingExtension(t *testing.T) {
+	t.Parallel()
+	source, target := migratetest.StartServer(t), migratetest.StartServer(t)
+	source.Fill(t, 1)
+	pair := migratetest.Pair(t, source, target)
+	if findings, err := check(t, pair); err != nil || len(findings) > 0 {
+		t.Errorf("without extensions: %v, %v", findings, err)
+	}
+	migratetest.Exec(t, source.Admin, "CREATE EXTENSION citext", "UPDATE pg_extension SET extname = 'absent' WHERE extname = 'citext'")
+	findings, err := check(t, pair)
+	if err != nil || len(findings) != 1 || !found(findings, "error target: extension absent of the source is not installed on this server") {
+		t.Errorf("findings %v, %v", findings, err)
+	}
+}

@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -70,11 +72,16 @@ func (inst *Installation) needs(cache string) error {
 		return err
 	}
 	p := physical{links: map[string]string{}, binds: map[string]bool{}}
-	for _, path := range append(append(paths, libraries...), "/usr/share/zoneinfo", "/usr/lib/locale") {
+	for _, path := range slices.Concat(paths, libraries, languages(), []string{"/usr/share/zoneinfo", "/usr/lib/locale"}) {
 		if _, err := os.Stat(path); err == nil {
 			if err := p.add(path); err != nil {
 				return fmt.Errorf("paths of Postgres in %s: %w", inst.Bin, err)
 			}
+		}
+	}
+	for _, path := range paths {
+		if err := p.addLinked(path); err != nil {
+			return fmt.Errorf("paths of Postgres in %s: %w", inst.Bin, err)
 		}
 	}
 	inst.Binds, inst.Symlinks = p.outermost(), p.links
@@ -82,6 +89,16 @@ func (inst *Installation) needs(cache string) error {
 	// reads the list as a whole.
 	inst.Symlinks["/etc/localtime"] = "/usr/share/zoneinfo/UTC"
 	return nil
+}
+
+// languages are where Debian keeps what the interpreters of procedural languages load.
+func languages() []string {
+	dirs := []string{"/etc/perl", "/usr/share/perl", "/usr/share/perl5", "/usr/share/tcltk"}
+	for _, pattern := range []string{"/usr/lib/" + multiarch + "/perl*", "/usr/lib/python3*"} {
+		found, _ := filepath.Glob(pattern) // an error is of the pattern
+		dirs = append(dirs, found...)
+	}
+	return dirs
 }
 
 // libraries are the dynamic linker and the directories of all libraries needed.
@@ -191,6 +208,28 @@ func (p *physical) add(path string) error {
 	}
 	p.binds[at] = true
 	return nil
+}
+
+// addLinked adds what the links in a directory lead to. Files of extensions may be
+// links into /etc/alternatives, and dictionaries into /var/cache: one that leads to
+// nothing keeps the server from listing any.
+func (p *physical) addLinked(dir string) error {
+	dir, err := filepath.EvalSymlinks(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Type() != fs.ModeSymlink {
+			return err
+		}
+		if _, err := os.Stat(path); err != nil {
+			return nil // it leads to nothing on the machine either
+		}
+		return p.add(path)
+	})
 }
 
 // outermost drops paths below others, and links that come with a bound directory.

@@ -21,6 +21,36 @@ func TestEmptyRoot(t *testing.T) {
 	runInEmptyRoot(t, inst, template(t, inst))
 }
 
+// TestLinksOutOfAnInstallation: extensions whose files are links to elsewhere, over
+// another link, as Debian's alternatives make them, are there in an empty root.
+func TestLinksOutOfAnInstallation(t *testing.T) {
+	t.Parallel()
+	system, cache, elsewhere := find(t), openDir(t), openDir(t)
+	if !strings.HasPrefix(system.Bin, "/usr/lib/postgresql/") {
+		t.Skipf("this test copies Debian's Postgres, and %s is none", system.Bin)
+	}
+	home := filepath.Join(cache, installed, "copy", filepath.Dir(system.Bin))
+	share := filepath.Join(cache, installed, "copy", "/usr/share/postgresql", filepath.Base(filepath.Dir(system.Bin)))
+	control := filepath.Join(share, "extension", "citext.control")
+	for _, args := range [][]string{{"mkdir", "-p", filepath.Dir(home), filepath.Dir(share)}, {"cp", "-a", filepath.Dir(system.Bin), home},
+		{"cp", "-a", "/usr/share/postgresql/" + filepath.Base(home), share}, {"mv", control, filepath.Join(elsewhere, "real")},
+		{"ln", "-s", filepath.Join(elsewhere, "real"), filepath.Join(elsewhere, "alternative")}, {"ln", "-s", filepath.Join(elsewhere, "alternative"), control},
+		{"ln", "-s", "/nowhere/at/all", filepath.Join(share, "extension", "broken.sql")}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	inst, err := inspect(t.Context(), filepath.Join(home, "bin"), cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	templateDir := filepath.Join(openDir(t), "template")
+	if err := EnsureTemplate(t.Context(), inst, templateDir); err != nil {
+		t.Fatal(err)
+	}
+	runInEmptyRoot(t, inst, templateDir)
+}
+
 // runInEmptyRoot makes the root inside namespaces of its own: mounted as root
 // there, then left for an ordinary id, as instances are.
 func runInEmptyRoot(t *testing.T, inst Installation, templateDir string) {
@@ -77,6 +107,12 @@ func runInEmptyRoot(t *testing.T, inst Installation, templateDir string) {
 	var works bool
 	if err := conn.QueryRow(t.Context(), "SELECT upper('ä') = 'Ä' AND sha256('x') IS NOT NULL AND 'Europe/Berlin' IN (SELECT name FROM pg_timezone_names)").Scan(&works); err != nil || !works {
 		t.Errorf("characters, hashes and time zones work: %v (%v)", works, err)
+	}
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) > 30 FROM pg_available_extensions").Scan(&works); err != nil || !works {
+		t.Errorf("extensions are listed: %v (%v)", works, err)
+	}
+	if _, err := conn.Exec(t.Context(), "CREATE EXTENSION citext"); err != nil {
+		t.Error(err)
 	}
 }
 
