@@ -178,7 +178,7 @@ func (m *migration) readers(ctx context.Context) ([]*postgres.Reader, error) {
 // ends are one database of a migration with the engine's own ways to both sides;
 // with that to the source, if there is none to the other.
 func (m *migration) ends(ctx context.Context, d landscape.SourceEndpoint) (postgres.Pair, error) {
-	pair := postgres.Pair{Migration: m.Name, Database: d.Name, KeepWAL: m.KeepWAL, AutoKeys: m.AutoKeys, Known: &m.engine.known,
+	pair := postgres.Pair{Migration: m.Name, Database: d.Name, KeepWAL: m.KeepWAL, AutoKeys: m.AutoKeys, EmptyUnlogged: m.EmptyUnlogged, Known: &m.engine.known,
 		Source: postgres.Side{Name: postgres.Source}, Target: postgres.Side{Name: postgres.Target}}
 	_, pair.Target.Configurable = m.world.site.(site.Configurer)
 	var err error

@@ -114,12 +114,13 @@ type SourceEndpoint struct {
 
 // Migration moves a source into an environment.
 type Migration struct {
-	Name        string
-	Source      string
-	Environment string
-	MaxPause    time.Duration // budget of the whole write pause
-	AutoKeys    bool          // tables without a key get a replica identity for the time of the migration
-	KeepWAL     int64         // bytes of its log that a side keeps at most for the other one to follow
+	Name          string
+	Source        string
+	Environment   string
+	MaxPause      time.Duration // budget of the whole write pause
+	AutoKeys      bool          // tables without a key get a replica identity for the time of the migration
+	EmptyUnlogged bool          // unlogged tables move without their rows
+	KeepWAL       int64         // bytes of its log that a side keeps at most for the other one to follow
 }
 
 // Probe is a load that stands for the real clients, and the questions asked of

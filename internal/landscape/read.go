@@ -149,24 +149,25 @@ func (r *reader) source(b *body) {
 	r.sources = append(r.sources, declaredSource{s, b.at})
 }
 
-// autoKeys: whether godwit may give tables of a source a key for as long as they move.
-func (b *body) autoKeys() bool {
-	keys, at := b.text("keys", "declared")
-	if keys != "auto" && keys != "declared" {
-		b.must(at, "keys", `"auto" or "declared"`)
+// consents reads what godwit may do only where it is declared: yes, else no.
+func (b *body) consents(name, yes, no string) bool {
+	text, at := b.text(name, no)
+	if text != yes && text != no {
+		b.must(at, name, fmt.Sprintf("%q or %q", yes, no))
 	}
-	return keys == "auto"
+	return text == yes
 }
 
 func (r *reader) migration(b *body) {
 	r.declare(b)
 	m := Migration{
-		Name:        b.name,
-		Source:      b.ref("from", kindSource),
-		Environment: b.ref("to", kindEnvironment),
-		MaxPause:    b.duration("max_pause", standardPause, 10*time.Minute),
-		KeepWAL:     b.size("keep_wal", standardKeepWAL),
-		AutoKeys:    b.autoKeys(),
+		Name:          b.name,
+		Source:        b.ref("from", kindSource),
+		Environment:   b.ref("to", kindEnvironment),
+		MaxPause:      b.duration("max_pause", standardPause, 10*time.Minute),
+		AutoKeys:      b.consents("keys", "auto", "declared"),
+		EmptyUnlogged: b.consents("unlogged", "empty", "refused"),
+		KeepWAL:       b.size("keep_wal", standardKeepWAL),
 	}
 	r.landscape.Migrations = append(r.landscape.Migrations, m)
 	r.moves = append(r.moves, declaredMigration{m, b.at})

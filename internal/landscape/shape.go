@@ -49,6 +49,7 @@ var rootShape = &shape{blocks: map[string]*shape{
 		"max_pause": {example: `"2s"`},
 		"keep_wal":  {example: `"8GB"`},
 		"keys":      {example: `"auto"`},
+		"unlogged":  {example: `"empty"`},
 	}},
 	"probe": {label: true,
 		attrs: map[string]attr{"ingress": {required: true, example: "ingress.till"}},

@@ -67,7 +67,7 @@ func (b *Pair) finding(side string, severity landscape.Severity, summary, mend s
 func (b *Reader) compare(ctx context.Context) (landscape.Findings, error) {
 	var all landscape.Findings
 	for _, question := range []func(context.Context) (landscape.Findings, error){
-		b.owners, b.keys, b.standing, b.holds, b.versions, b.available, b.roles, b.membership, b.locales, b.empty, b.settings, b.room, b.locks, b.keeps, b.clocks,
+		b.owners, b.keys, b.unlogged, b.standing, b.holds, b.versions, b.available, b.roles, b.membership, b.locales, b.empty, b.settings, b.room, b.locks, b.keeps, b.clocks,
 	} {
 		found, err := question(ctx)
 		all = append(all, found...)

@@ -44,7 +44,7 @@ func TestCheckFindsEverythingAtOnce(t *testing.T) {
 	}
 	for _, want := range []string{
 		"error source: wal_level is replica", "error source: 0 of 3 replication slots", "warning source: max_slot_wal_keep_size is 1GB",
-		"error source: 1 table has no primary key and no replica identity: updates would fail as soon as they are published: public.keyless", "error source: table public.hasty is unlogged", "error source: 1 large objects",
+		"error source: 1 table has no primary key and no replica identity: updates would fail as soon as they are published: public.keyless", "error source: 1 table is unlogged, and rows of such are not replicated: public.hasty", "error source: 1 large objects",
 		"error source: event trigger nosy", "warning source: materialized view public.mv", "error source: prepared transaction half",
 		"error source: subscription foreigner", "warning source: trigger eager of public.receipt", "error target: role auditor is needed",
 		"error source: public.elsewhere is a foreign table", "error source: publication godwit_other has a name",

@@ -143,3 +143,37 @@ func follows(t *testing.T, from, to string) {
 	want := sums(t, from)
 	migratetest.Eventually(t, "the other side has "+want, func() bool { return sums(t, to) == want })
 }
+
+// TestUnlogged: an unlogged table stands in the way, or, where that is declared, moves
+// without its rows, which each side has for itself.
+func TestUnlogged(t *testing.T) {
+	t.Parallel()
+	source, target := migratetest.StartServer(t), migratetest.StartServer(t)
+	source.Fill(t, 1)
+	migratetest.Exec(t, source.App, "CREATE UNLOGGED TABLE rate_limits (n int)", "INSERT INTO rate_limits VALUES (1)")
+	pair := migratetest.Pair(t, source, target)
+	if findings, err := check(t, pair); err != nil || len(findings) != 1 || !found(findings, "error source: 1 table is unlogged") || !strings.Contains(findings[0].Mend, "ALTER TABLE public.rate_limits SET LOGGED;") {
+		t.Errorf("undeclared: %v, %v", findings, err)
+	}
+	pair.EmptyUnlogged = true
+	if findings, err := check(t, pair); err != nil || len(findings) != 1 || !found(findings, "warning source: 1 table is unlogged and will be empty") {
+		t.Errorf("declared: %v, %v", findings, err)
+	}
+	b := migratetest.Writer(t, pair)
+	if err := b.Sync(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	migratetest.Exec(t, source.App, "UPDATE rate_limits SET n = 2")
+	for i, from := range []string{postgres.Source, postgres.Target} {
+		turn(t, b, from)
+		app := []string{target.App, source.App}[i]
+		if got := migratetest.Text(t, app, "SELECT count(*) FROM rate_limits"); got != []string{"0", "1"}[i] {
+			t.Errorf("after switch %d there are %s rows", i, got)
+		}
+		migratetest.Exec(t, app, "UPDATE rate_limits SET n = 3", "INSERT INTO register VALUES (9 + "+[]string{"1", "2"}[i]+")")
+	}
+	v, err := b.Verify(t.Context(), nil)
+	if err != nil || len(v.Differing) > 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+}

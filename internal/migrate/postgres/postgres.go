@@ -93,6 +93,8 @@ type Pair struct {
 	KeepWAL int64
 	// AutoKeys: tables without a key get a replica identity for the time of the migration.
 	AutoKeys bool
+	// EmptyUnlogged: the rows of unlogged tables may be lost.
+	EmptyUnlogged bool
 	// Known is shared by all who look at this database; it may be nil.
 	Known *Known
 }

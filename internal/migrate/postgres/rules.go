@@ -57,8 +57,6 @@ var rules = slices.Concat(powers, keyShapes, shapes, []rule{
 		"%s leave no 3 workers for this database", "raise both and restart"},
 	{"", landscape.Error, `SELECT gid FROM pg_prepared_xacts WHERE database = current_database()`,
 		"prepared transaction %s is open: no fence can stop its commit", "COMMIT PREPARED or ROLLBACK PREPARED it"},
-	{Source, landscape.Error, `SELECT c.oid::regclass::text` + relations + ` AND c.relkind = 'r' AND c.relpersistence = 'u'`,
-		"table %s is unlogged: its rows are not replicated", "ALTER TABLE … SET LOGGED, or drop it"},
 	{Source, landscape.Error, `SELECT c.oid::regclass::text` + relations + ` AND c.relkind = 'f'`,
 		"%s is a foreign table: its rows are elsewhere and the target may not reach them", "drop it, or copy its rows into a table"},
 	{Source, landscape.Error, `SELECT count(*)::text FROM pg_largeobject_metadata HAVING count(*) > 0`,
