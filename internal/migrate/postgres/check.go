@@ -205,23 +205,6 @@ func (b *Reader) missing(wanted, there []string, summary, mend string) landscape
 	return all
 }
 
-func (b *Reader) locales(ctx context.Context) (landscape.Findings, error) {
-	source, target, err := b.both(ctx, "SELECT unnest(ARRAY[pg_encoding_to_char(encoding), datcollate, datctype]) FROM pg_database WHERE datname = current_database()")
-	if err != nil {
-		return nil, err
-	}
-	var all landscape.Findings
-	if source[0] != target[0] {
-		all = append(all, b.finding(Target, landscape.Error, fmt.Sprintf("encoding is %s, the source's is %s", target[0], source[0]),
-			"make the target's database with the source's encoding"))
-	}
-	if source[1] != target[1] || source[2] != target[2] {
-		all = append(all, b.finding(Target, landscape.Warning, fmt.Sprintf("collation is %s/%s, the source's is %s/%s: texts may sort differently",
-			target[1], target[2], source[1], source[2]), "make the target's database with the source's LC_COLLATE and LC_CTYPE"))
-	}
-	return all, nil
-}
-
 // empty: nothing may be on the target but what this migration put there.
 func (b *Reader) empty(ctx context.Context) (landscape.Findings, error) {
 	conn, err := b.watcher(ctx, Target)

@@ -18,12 +18,15 @@ type table struct {
 	key  []string // what orders its rows, as SQL; none: the table is one chunk
 	// kinds are the types of key: those that come with the server, and enumerations.
 	kinds []string
+	// sorts: its keys may be in another order on each side.
+	sorts bool
 }
 
-// chunk is a range of keys, above from up to to; nil is the end.
+// chunk is a range of keys, above from up to to, nil being the end; or a bucket of them.
 type chunk struct {
 	table    table
 	from, to []string
+	bucket   string
 }
 
 // listKeys gives what is compared, with its keys. A domain is compared as what it is
@@ -34,13 +37,16 @@ const listKeys = `WITH RECURSIVE base (oid, kind) AS (
 		UNION ALL SELECT d.oid, b.kind FROM pg_type d JOIN base b ON b.oid = d.typbasetype WHERE d.typtype = 'd'),
 	keys AS (
 		SELECT i.indrelid, k.n, quote_ident(a.attname) AS name, CASE WHEN t.oid < 16384 OR t.typtype = 'e' THEN format_type(t.oid, -1) END AS kind,
-			a.atttypid <> t.oid AS domain
+			a.atttypid <> t.oid AS domain, t.oid < 16384 AND a.attcollation <> 0 AND NOT coalesce((SELECT CASE WHEN l.collname <> 'default' THEN l.collname IN ('C', 'POSIX')
+				ELSE d.datcollate IN ('C', 'POSIX') AND coalesce(to_jsonb(d)->>'datlocprovider', 'c') = 'c' END
+				FROM pg_collation l, pg_database d WHERE l.oid = a.attcollation AND d.datname = current_database()), false) AS sorts
 		FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (attnum, n), pg_attribute a, base b, pg_type t
 		WHERE i.indisprimary AND a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.n <= i.indnkeyatts AND b.oid = a.atttypid AND t.oid = b.kind)
 	SELECT format('%I.%I', n.nspname, c.relname),
 		coalesce((SELECT array_agg(CASE WHEN kind IS NULL THEN format('pg_catalog.format(''%%s'', %s) COLLATE pg_catalog."C"', name)
 			WHEN domain THEN format('%s::%s', name, kind) ELSE name END ORDER BY k.n) FROM keys k WHERE k.indrelid = c.oid), '{}'),
-		coalesce((SELECT array_agg(coalesce(kind, 'pg_catalog.text') ORDER BY k.n) FROM keys k WHERE k.indrelid = c.oid), '{}')
+		coalesce((SELECT array_agg(coalesce(kind, 'pg_catalog.text') ORDER BY k.n) FROM keys k WHERE k.indrelid = c.oid), '{}'),
+		coalesce((SELECT bool_or(sorts) FROM keys k WHERE k.indrelid = c.oid), false)
 	FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname
 	JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
 	WHERE p.pubname = $1 AND n.nspname <> 'godwit' ORDER BY 1`
@@ -58,7 +64,7 @@ func (b *Reader) tables(ctx context.Context, side string) ([]table, error) {
 	}
 	tables, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (table, error) {
 		var t table
-		err := row.Scan(&t.name, &t.key, &t.kinds)
+		err := row.Scan(&t.name, &t.key, &t.kinds, &t.sorts)
 		return t, err
 	})
 	if err == nil && len(tables) == 0 {
@@ -69,6 +75,9 @@ func (b *Reader) tables(ctx context.Context, side string) ([]table, error) {
 
 // where is the condition of a chunk.
 func (c chunk) where() string {
+	if c.bucket != "" {
+		return c.table.bucketOf() + " OPERATOR(pg_catalog.=) " + literal(c.bucket)
+	}
 	conditions := []string{"true"}
 	for _, end := range []struct {
 		operator string
@@ -117,12 +126,14 @@ func (c chunk) boundary() string {
 // rowSum is the md5 of a row t: of what its output function writes.
 const rowSum = "pg_catalog.md5(pg_catalog.format('%s', t.*))"
 
-// sum is the query for the checksum of a chunk, in any order of rows: their count, and the sums of both
-// halves of their md5, which every major from 11 on computes alike.
+// sumOf is the checksum of rows in any order, of their md5 h: how many, and the sums of
+// both halves, which every major from 11 on computes alike.
+const sumOf = `pg_catalog.count(*), pg_catalog.format('%s %s', pg_catalog.sum(pg_catalog.format('x%s', pg_catalog.left(h, 16))::pg_catalog.bit(64)::pg_catalog.int8),
+	pg_catalog.sum(pg_catalog.format('x%s', pg_catalog.right(h, 16))::pg_catalog.bit(64)::pg_catalog.int8))`
+
+// sum is the query for the checksum of a chunk.
 func (c chunk) sum() string {
-	return fmt.Sprintf(`SELECT pg_catalog.count(*), pg_catalog.format('%%s %%s', pg_catalog.sum(lo::pg_catalog.int8), pg_catalog.sum(hi::pg_catalog.int8)) FROM
-		(SELECT pg_catalog.format('x%%s', pg_catalog.left(h, 16))::pg_catalog.bit(64) AS lo, pg_catalog.format('x%%s', pg_catalog.right(h, 16))::pg_catalog.bit(64) AS hi
-			FROM (SELECT %s AS h FROM ONLY %s t WHERE %s) m) s`, rowSum, c.table.name, c.where())
+	return "SELECT " + sumOf + " FROM (SELECT " + rowSum + " AS h FROM ONLY " + c.table.name + " t WHERE " + c.where() + ") m"
 }
 
 // sums is the query for the md5 of each row, by key.

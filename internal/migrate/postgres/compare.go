@@ -72,13 +72,16 @@ func (c *comparison) table(ctx context.Context, t table) error {
 			return c.about(side, err)
 		}
 	}
+	if t.sorts {
+		return c.buckets(ctx, t)
+	}
 	var from []string
 	for {
 		to, err := c.boundary(ctx, t, from)
 		if err != nil {
 			return err
 		}
-		if err := c.chunk(ctx, chunk{t, from, to}); err != nil {
+		if err := c.chunk(ctx, chunk{table: t, from: from, to: to}); err != nil {
 			return err
 		}
 		if to == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -51,6 +52,13 @@ func (b *Writer) Verify(ctx context.Context, progress func(Verification)) (v Ver
 	tables, err := b.tables(ctx, truth)
 	if err != nil {
 		return v, err
+	}
+	there, err := b.tables(ctx, other(truth))
+	if err != nil {
+		return v, err
+	}
+	for i, t := range tables { // an order of keys holds for both sides or for none
+		tables[i].sorts = t.sorts || slices.ContainsFunc(there, func(o table) bool { return o.name == t.name && o.sorts })
 	}
 	c, err := b.compareRows(ctx, truth, &v)
 	if err != nil {

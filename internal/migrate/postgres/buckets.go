@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+)
+
+// Rows whose keys sort otherwise on each side have no ranges in common. They are
+// compared in buckets, by the md5 of their keys: one pass over the table on each side,
+// both begun at the same instant, so that only what is written in that instant differs.
+
+const (
+	bucketDigits = 3  // 4,096 buckets
+	namedBuckets = 20 // buckets that are looked at row by row
+)
+
+// bucketOf is the bucket of a row, as SQL.
+func (t table) bucketOf() string {
+	return fmt.Sprintf("pg_catalog.left(pg_catalog.md5(%s), %d)", t.text(), bucketDigits)
+}
+
+// bucketSums is the query for the checksums of some buckets; nil: of all.
+func (t table) bucketSums(only []string) string {
+	where := "true"
+	if only != nil {
+		quoted := make([]string, len(only))
+		for i, bucket := range only {
+			quoted[i] = literal(bucket)
+		}
+		where = t.bucketOf() + " OPERATOR(pg_catalog.=) ANY (ARRAY[" + strings.Join(quoted, ", ") + "])"
+	}
+	return fmt.Sprintf("SELECT bucket, %s FROM (SELECT %s AS bucket, %s AS h FROM ONLY %s t WHERE %s) m GROUP BY bucket", sumOf, t.bucketOf(), rowSum, t.name, where)
+}
+
+// buckets compares a table by buckets.
+func (c *comparison) buckets(ctx context.Context, t table) error {
+	c.result.Chunks++
+	one, suspects, err := c.unequalBuckets(ctx, t, nil)
+	if err != nil {
+		return err
+	}
+	for _, s := range one {
+		c.result.Rows += s.Rows
+	}
+	if len(suspects) > 0 {
+		c.result.Retried++
+	}
+	for tries := 0; tries < 3 && len(suspects) > 0; tries++ {
+		if err := c.arrive(ctx); err != nil {
+			return err
+		}
+		if _, suspects, err = c.unequalBuckets(ctx, t, suspects); err != nil {
+			return err
+		}
+	}
+	for i, bucket := range suspects {
+		if i == namedBuckets {
+			c.result.Differing = append(c.result.Differing, Differ{Table: t.name, From: fmt.Sprintf("%d more parts of 4096", len(suspects)-i)})
+			break
+		}
+		rows, err := c.differing(ctx, chunk{table: t, bucket: bucket})
+		if err != nil {
+			return err
+		}
+		if len(rows) > 0 {
+			c.result.Differing = append(c.result.Differing, Differ{Table: t.name, Rows: rows})
+		}
+	}
+	return nil
+}
+
+// unequalBuckets compares buckets on both sides at once; it returns those of truth, and
+// which are not the same.
+func (c *comparison) unequalBuckets(ctx context.Context, t table, only []string) (map[string]sum, []string, error) {
+	sums := map[string]map[string]sum{Source: {}, Target: {}}
+	for side := range sums { // opened one after the other: a comparison's sessions are in one map
+		if _, err := c.session(ctx, side); err != nil {
+			return nil, nil, err
+		}
+	}
+	group, both := errgroup.WithContext(ctx)
+	for side, all := range sums {
+		group.Go(func() error { return c.readBuckets(both, side, t.bucketSums(only), all) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, nil, err
+	}
+	one, two := sums[c.truth], sums[other(c.truth)]
+	unequal := map[string]bool{}
+	for bucket, s := range one {
+		if two[bucket] != s {
+			unequal[bucket] = true
+		}
+	}
+	for bucket, s := range two {
+		if one[bucket] != s {
+			unequal[bucket] = true
+		}
+	}
+	return one, slices.Sorted(maps.Keys(unequal)), nil
+}
+
+func (c *comparison) readBuckets(ctx context.Context, side, query string, all map[string]sum) error {
+	rows, err := c.ask(ctx, side, query)
+	if err != nil {
+		return err
+	}
+	var bucket string
+	var s sum
+	_, err = pgx.ForEachRow(rows, []any{&bucket, &s.Rows, &s.Text}, func() error {
+		all[bucket] = s
+		return nil
+	})
+	return c.about(side, err)
+}
