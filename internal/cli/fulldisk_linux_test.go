@@ -36,24 +36,31 @@ func TestFullDisk(t *testing.T) {
 	})
 	filler := filepath.Join(w.state, "filler")
 	fill(t, filler)
+	w.startFromWhatIsThere()
+	w.ok(os.Remove(filler))
+	w.do("up", w.landscape)
+}
+
+// startFromWhatIsThere kills processes on a disk that takes nothing more: each comes back,
+// clients are served, and status shows it all.
+func (w *watched) startFromWhatIsThere() {
+	w.Helper()
 	for _, roles := range [][]watch.Role{{watch.Gateway}, {watch.Engine}, {watch.Engine, watch.Gateway}, {watch.First, watch.Second}, {watch.Engine, watch.First}} {
 		l := w.load()
 		w.runs(l)
 		dead := w.kill(syscall.SIGKILL, roles...)
 		w.all()
 		if out := w.do("status"); !strings.Contains(out, "2 of 2 ready") || !strings.Contains(out, " ready\n") {
-			t.Errorf("after %v: %s", roles, out)
+			w.Errorf("after %v: %s", roles, out)
 		}
 		n, lost := l.end()
-		t.Logf("%v killed: %d requests, %d failed", roles, n, len(lost))
+		w.Logf("%v killed: %d requests, %d failed", roles, n, len(lost))
 		for _, f := range lost {
 			if f.began.After(dead) {
-				t.Errorf("%v: a request failed that began after the gateway was dead: %v", roles, f.why)
+				w.Errorf("%v: a request failed that began after the gateway was dead: %v", roles, f.why)
 			}
 		}
 	}
-	w.ok(os.Remove(filler))
-	w.do("up", w.landscape)
 }
 
 // fill takes what is left of a file system.

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"godwit/internal/site/local/warden"
-	"godwit/internal/watch"
 )
 
 // TestReadOnlyDisk: on a disk that is read-only nothing is started, and the command
@@ -55,22 +54,7 @@ func TestDiskTurnsReadOnly(t *testing.T) {
 	if out, err := w.command(t.Context(), "up", w.landscape).CombinedOutput(); err == nil || !strings.Contains(string(out), "read-only file system") {
 		t.Errorf("up: %v\n%s", err, out)
 	}
-	for _, roles := range [][]watch.Role{{watch.Gateway}, {watch.Engine}, {watch.Engine, watch.Gateway}, {watch.First, watch.Second}, {watch.Engine, watch.First}} {
-		l := w.load()
-		w.runs(l)
-		dead := w.kill(syscall.SIGKILL, roles...)
-		w.all()
-		if out := w.do("status"); !strings.Contains(out, "2 of 2 ready") || !strings.Contains(out, " ready\n") {
-			t.Errorf("after %v: %s", roles, out)
-		}
-		n, lost := l.end()
-		t.Logf("%v killed: %d requests, %d failed", roles, n, len(lost))
-		for _, f := range lost {
-			if f.began.After(dead) {
-				t.Errorf("%v: a request failed that began after the gateway was dead: %v", roles, f.why)
-			}
-		}
-	}
+	w.startFromWhatIsThere()
 }
 
 // killAll leaves none of its processes: no command ends them on such a disk.

@@ -79,14 +79,16 @@ func (c *comparison) buckets(ctx context.Context, t table) error {
 // which are not the same.
 func (c *comparison) unequalBuckets(ctx context.Context, t table, only []string) (map[string]sum, []string, error) {
 	sums := map[string]map[string]sum{Source: {}, Target: {}}
-	for side := range sums { // opened one after the other: a comparison's sessions are in one map
-		if _, err := c.session(ctx, side); err != nil {
+	sessions := map[string]*pgx.Conn{}
+	for side := range sums {
+		var err error
+		if sessions[side], err = c.session(ctx, side); err != nil {
 			return nil, nil, err
 		}
 	}
 	group, both := errgroup.WithContext(ctx)
-	for side, all := range sums {
-		group.Go(func() error { return c.readBuckets(both, side, t.bucketSums(only), all) })
+	for side, conn := range sessions {
+		group.Go(func() error { return c.about(side, readBuckets(both, conn, t.bucketSums(only), sums[side])) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, nil, err
@@ -106,8 +108,8 @@ func (c *comparison) unequalBuckets(ctx context.Context, t table, only []string)
 	return one, slices.Sorted(maps.Keys(unequal)), nil
 }
 
-func (c *comparison) readBuckets(ctx context.Context, side, query string, all map[string]sum) error {
-	rows, err := c.ask(ctx, side, query)
+func readBuckets(ctx context.Context, conn *pgx.Conn, query string, all map[string]sum) error {
+	rows, err := conn.Query(ctx, query)
 	if err != nil {
 		return err
 	}
@@ -117,5 +119,5 @@ func (c *comparison) readBuckets(ctx context.Context, side, query string, all ma
 		all[bucket] = s
 		return nil
 	})
-	return c.about(side, err)
+	return err
 }
