@@ -35,9 +35,9 @@ test: setup ## everything; fails on a skip that .ci/skips does not expect
 	./scripts/aws-tools provider moto packer java builder postgres pooler
 	$(GO) -C tools test ./schemaprovider
 	@nice -n 19 ./scripts/aws-tools tofu & tofu=$$!; \
-	trap 'kill $$tofu 2>/dev/null' EXIT; passed=yes; \
+	trap 'kill $$tofu 2>/dev/null' EXIT; trap 'exit 130' INT; passed=yes; \
 	./scripts/gotest $$($(GO) list ./... | grep -v ^godwit/internal/site/aws) || passed=; \
-	wait $$tofu || exit; trap - EXIT; \
+	wait $$tofu || exit; trap - EXIT INT; \
 	./scripts/gotest ./internal/site/aws/... && [ $$passed ]
 
 ISOLATION := ./internal/site/local/... ./internal/door/... ./internal/relay/...
@@ -59,7 +59,7 @@ lint: ## formatting, vet, static analysis, and what would not compile where Linu
 	$(GO) tool staticcheck ./...
 	$(GO) run ./scripts/typecheck -goos darwin ./cmd/godwit
 	$(GO) -C tools vet ./schemaprovider
-	bash -n scripts/gotest scripts/demos scripts/aws-tools .ci/run
+	for script in $$(git grep -Il '^#!/usr/bin/env bash'); do bash -n $$script || exit 1; done
 
 soak: setup ## 1,000 instances, a service of 500, relays over fifty deaths; 200 slow clients of each kind while 20 holds are drained; a journal killed at every pair of places; schemas of 3,000 and 7,000 tables
 	GODWIT_SOAK=1 $(GO) test -count 1 -v -timeout 60m -run 'ManyServices|LargeService|RelayFollows' ./internal/site/local

@@ -71,21 +71,30 @@ END $$`, strings.Join(roles, ", ")),
 	return fmt.Sprintf("-- database %q, %s: as a superuser, with psql\n", p.side(side).database(p.Database), side) + strings.Join(statements, ";\n") + ";\n"
 }
 
-// takeKeysByHand makes tables as they were before sync gave them a key; see giveKeys.
+// takeKeysByHand makes tables as they were before sync gave them a key; see takeBack.
+// Each is done by itself: what keeps one from it keeps no other.
 func takeKeysByHand(own string) string {
 	return fmt.Sprintf(`DO $$
 DECLARE
-	back text;
+	list json;
+	k    json;
+	t    regclass;
 BEGIN
 	IF %s AND to_regclass('godwit.state') IS NOT NULL THEN
-		FOR back IN EXECUTE 'SELECT json_array_elements_text(value::json) FROM godwit.state WHERE key = ''%s''' LOOP
-			BEGIN
-				EXECUTE back;
-			EXCEPTION WHEN wrong_object_type THEN
-				RAISE WARNING '%%: %%', back, SQLERRM;
-			END;
-		END LOOP;
+		EXECUTE 'SELECT value::json FROM godwit.state WHERE key = ''%s''' INTO list;
 	END IF;
+	FOR i IN 0 .. coalesce(json_array_length(list), 0) - 1 LOOP
+		k := list -> i;
+		t := CASE WHEN (k ->> 'oid')::bigint > 0 THEN (k ->> 'oid')::oid::regclass ELSE to_regclass(k ->> 'table') END;
+		BEGIN
+			IF (SELECT c.relreplident::text FROM pg_class c WHERE c.oid = t) = k ->> 'given' THEN
+				EXECUTE format('ALTER TABLE %%s REPLICA IDENTITY %%s', t, CASE k ->> 'was' WHEN 'NOTHING' THEN 'NOTHING' ELSE 'DEFAULT' END);
+			END IF;
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING 'ALTER TABLE %% REPLICA IDENTITY %%; it could not be done: %%', t, k ->> 'was', SQLERRM;
+		END;
+		COMMIT;
+	END LOOP;
 END $$`, own, keyKeys)
 }
 

@@ -86,7 +86,7 @@ func TestByHandCallsNoStrangersApparatus(t *testing.T) {
 	migratetest.Exec(t, source.App, "CREATE SCHEMA godwit", "CREATE TABLE godwit.fence (raised boolean)",
 		"CREATE FUNCTION godwit.lower_fence() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CREATE ROLE pwned_fence SUPERUSER; END $$",
 		"CREATE FUNCTION godwit.makes() RETURNS text LANGUAGE plpgsql AS $$ BEGIN CREATE ROLE pwned_state SUPERUSER; RETURN ''; END $$",
-		"CREATE VIEW godwit.state AS SELECT 'copiers' AS key, godwit.makes() AS value UNION ALL SELECT 'keys', '[\"CREATE ROLE pwned_keys SUPERUSER\"]'")
+		"CREATE VIEW godwit.state AS SELECT 'copiers' AS key, godwit.makes() AS value UNION ALL SELECT 'keys', '[{\"table\": \"x\", \"oid\": 1, \"given\": \"f\", \"was\": \"DEFAULT\"}]'")
 	pair := migratetest.Pair(t, source, source)
 	psql(t, source.Admin, pair.ByHand(postgres.Source))
 	if got := pwned(t, source.Admin); got != "" {

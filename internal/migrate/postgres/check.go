@@ -18,6 +18,9 @@ import (
 // what differs from there on is asked for by what is there (to_jsonb of a catalog's row).
 const oldest = 11
 
+// oldestTarget is the first major that says how far a copy is (pg_stat_progress_copy).
+const oldestTarget = 14
+
 // skewLimit is how far the clocks of the two sides may be apart.
 const skewLimit = time.Second
 
@@ -123,6 +126,9 @@ func (b *Reader) versions(ctx context.Context) (landscape.Findings, error) {
 	var all landscape.Findings
 	if from/10000 < oldest {
 		all = append(all, b.finding(Source, landscape.Error, fmt.Sprintf("Postgres %d is too old", from/10000), fmt.Sprintf("upgrade it to %d or newer", oldest)))
+	}
+	if to/10000 < oldestTarget {
+		all = append(all, b.finding(Target, landscape.Error, fmt.Sprintf("Postgres %d is too old for a target", to/10000), fmt.Sprintf("give the target Postgres %d or newer", oldestTarget)))
 	}
 	if to/10000 < from/10000 {
 		all = append(all, b.finding(Target, landscape.Error, fmt.Sprintf("Postgres %d is older than the source's %d", to/10000, from/10000),

@@ -22,11 +22,11 @@ type table struct {
 	sorts bool
 }
 
-// chunk is a range of keys, above from up to to, nil being the end; or a bucket of them.
+// chunk is a range of keys, above from up to to, nil being the end; or some buckets.
 type chunk struct {
 	table    table
 	from, to []string
-	bucket   string
+	buckets  []string
 }
 
 // listKeys gives what is compared, with its keys. A domain is compared as what it is
@@ -37,7 +37,7 @@ const listKeys = `WITH RECURSIVE base (oid, kind) AS (
 		UNION ALL SELECT d.oid, b.kind FROM pg_type d JOIN base b ON b.oid = d.typbasetype WHERE d.typtype = 'd'),
 	keys AS (
 		SELECT i.indrelid, k.n, quote_ident(a.attname) AS name, CASE WHEN t.oid < 16384 OR t.typtype = 'e' THEN format_type(t.oid, -1) END AS kind,
-			a.atttypid <> t.oid AS domain, t.oid < 16384 AND a.attcollation <> 0 AND NOT coalesce((SELECT CASE WHEN l.collname <> 'default' THEN l.collname IN ('C', 'POSIX')
+			a.atttypid <> t.oid AS domain, t.oid = 'jsonb'::regtype OR t.oid < 16384 AND a.attcollation <> 0 AND NOT coalesce((SELECT CASE WHEN l.collname <> 'default' THEN l.collname IN ('C', 'POSIX') AND l.collnamespace = 'pg_catalog'::regnamespace
 				ELSE d.datcollate IN ('C', 'POSIX') AND coalesce(to_jsonb(d)->>'datlocprovider', 'c') = 'c' END
 				FROM pg_collation l, pg_database d WHERE l.oid = a.attcollation AND d.datname = current_database()), false) AS sorts
 		FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (attnum, n), pg_attribute a, base b, pg_type t
@@ -75,8 +75,8 @@ func (b *Reader) tables(ctx context.Context, side string) ([]table, error) {
 
 // where is the condition of a chunk.
 func (c chunk) where() string {
-	if c.bucket != "" {
-		return c.table.bucketOf() + " OPERATOR(pg_catalog.=) " + literal(c.bucket)
+	if c.buckets != nil {
+		return c.table.inBuckets(c.buckets)
 	}
 	conditions := []string{"true"}
 	for _, end := range []struct {
@@ -104,6 +104,24 @@ func (t table) text() string {
 	return "pg_catalog.format('%s', ROW(" + strings.Join(t.key, ", ") + "))"
 }
 
+// parts is a key of a row, column by column.
+func (t table) parts() string {
+	values := make([]string, len(t.key))
+	for i, k := range t.key {
+		values[i] = "pg_catalog.format('%s', " + k + ")"
+	}
+	return "ARRAY[" + strings.Join(values, ", ") + "]"
+}
+
+// exactly is the condition that a row has one of some keys, which an index can answer.
+func (t table) exactly(keys [][]string) string {
+	conditions := make([]string, len(keys))
+	for i, key := range keys {
+		conditions[i] = "ROW(" + strings.Join(t.key, ", ") + ") OPERATOR(pg_catalog.=) " + t.row(key)
+	}
+	return "(" + strings.Join(conditions, " OR ") + ")"
+}
+
 // only is the condition that a row has one of some keys, as text.
 func (t table) only(keys []string) string {
 	quoted := make([]string, len(keys))
@@ -115,12 +133,8 @@ func (t table) only(keys []string) string {
 
 // boundary is the query for the key that is chunkRows rows above from.
 func (c chunk) boundary() string {
-	values := make([]string, len(c.table.key))
-	for i, k := range c.table.key {
-		values[i] = "pg_catalog.format('%s', " + k + ")"
-	}
-	return fmt.Sprintf("SELECT ARRAY[%s] FROM ONLY %s WHERE %s ORDER BY %s LIMIT 1 OFFSET %d",
-		strings.Join(values, ", "), c.table.name, c.where(), strings.Join(c.table.key, ", "), chunkRows-1)
+	return fmt.Sprintf("SELECT %s FROM ONLY %s WHERE %s ORDER BY %s LIMIT 1 OFFSET %d",
+		c.table.parts(), c.table.name, c.where(), strings.Join(c.table.key, ", "), chunkRows-1)
 }
 
 // rowSum is the md5 of a row t: of what its output function writes.
@@ -136,7 +150,7 @@ func (c chunk) sum() string {
 	return "SELECT " + sumOf + " FROM (SELECT " + rowSum + " AS h FROM ONLY " + c.table.name + " t WHERE " + c.where() + ") m"
 }
 
-// sums is the query for the md5 of each row, by key.
+// sums is the query for the md5 of each row, by key, and for what the key consists of.
 func (c chunk) sums(more string) string {
-	return fmt.Sprintf("SELECT %s, %s FROM ONLY %s t WHERE %s AND %s", c.table.text(), rowSum, c.table.name, c.where(), more)
+	return fmt.Sprintf("SELECT %s, %s, %s FROM ONLY %s t WHERE %s AND %s", c.table.text(), rowSum, c.table.parts(), c.table.name, c.where(), more)
 }

@@ -16,13 +16,18 @@ type comparison struct {
 	truth    string
 	result   *Verification
 	sessions map[string]*pgx.Conn // by side
+	digits   string               // statement that lets both sides write fractions alike
+	keys     map[string][]string  // of rows that were looked at: what each key, as text, consists of
 }
 
 // compareRows makes the roles of a comparison; end it.
 func (b *Writer) compareRows(ctx context.Context, truth string, v *Verification) (*comparison, error) {
-	c := &comparison{Writer: b, truth: truth, result: v, sessions: map[string]*pgx.Conn{}}
+	c := &comparison{Writer: b, truth: truth, result: v, sessions: map[string]*pgx.Conn{}, keys: map[string][]string{}}
 	for _, side := range []string{Source, Target} {
 		conn, err := b.writer(ctx, side)
+		if err == nil {
+			err = c.fitDigits(ctx, side)
+		}
 		if err == nil {
 			err = b.about(side, b.makeRole(ctx, conn, b.comparer(), "LOGIN", mayRead))
 		}
@@ -31,6 +36,16 @@ func (b *Writer) compareRows(ctx context.Context, truth string, v *Verification)
 		}
 	}
 	return c, nil
+}
+
+// fitDigits has both sides write 15 digits of a fraction where one is older than 12:
+// only newer ones write the shortest text that is exact, and older ones never do.
+func (c *comparison) fitDigits(ctx context.Context, side string) error {
+	old, err := c.read(ctx, side, "SELECT current_setting('server_version_num')::int < 120000")
+	if err == nil && (old[0] == "t" || c.digits == "") {
+		c.digits = "SET extra_float_digits = " + map[bool]string{true: "0", false: "1"}[old[0] == "t"]
+	}
+	return err
 }
 
 // end ends the sessions and drops the roles.
@@ -68,10 +83,13 @@ func (c *comparison) table(ctx context.Context, t table) error {
 		if err != nil {
 			return err
 		}
-		if _, err := batch(ctx, conn, "DISCARD ALL"); err != nil {
-			return c.about(side, err)
+		for _, statement := range []string{"DISCARD ALL", c.digits} { // the first in no transaction
+			if _, err := batch(ctx, conn, statement); err != nil {
+				return c.about(side, err)
+			}
 		}
 	}
+	clear(c.keys)
 	if t.sorts {
 		return c.buckets(ctx, t)
 	}
@@ -247,6 +265,13 @@ func (c *comparison) settle(ctx context.Context, part chunk, suspects []string) 
 
 func (c *comparison) look(ctx context.Context, part chunk, keys []string) (map[string]look, error) {
 	only := part.table.only(keys)
+	if part.buckets != nil { // a bucket is found by reading the whole table
+		parts := make([][]string, len(keys))
+		for i, key := range keys {
+			parts[i] = c.keys[key]
+		}
+		part, only = chunk{table: part.table}, part.table.exactly(parts)
+	}
 	before, err := c.sums(ctx, c.truth, part, only)
 	if err != nil {
 		return nil, err
@@ -298,10 +323,14 @@ func (c *comparison) sums(ctx context.Context, side string, part chunk, more str
 	all := map[string]string{}
 	for rows.Next() {
 		var key, hash string
-		if err := rows.Scan(&key, &hash); err != nil {
+		var parts []string
+		if err := rows.Scan(&key, &hash, &parts); err != nil {
 			return nil, c.about(side, err)
 		}
 		all[key] = hash
+		if part.buckets != nil {
+			c.keys[key] = parts
+		}
 	}
 	return all, c.about(side, rows.Err())
 }

@@ -36,7 +36,7 @@ func (e *estimate) look(ctx context.Context, b *Reader, p *Progress, now time.Ti
 			return err
 		}
 		open, err := column(ctx, conn, `SELECT r.srrelid::regclass::text FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid
-			WHERE s.subname = $1 AND r.srsubstate NOT IN ('s', 'r')`, b.subscription())
+			WHERE s.subname = $1 AND r.srsubstate NOT IN ('f', 's', 'r')`, b.subscription())
 		if err != nil {
 			return b.about(Target, err)
 		}
@@ -46,14 +46,16 @@ func (e *estimate) look(ctx context.Context, b *Reader, p *Progress, now time.Ti
 	return nil
 }
 
-// measure reads the sizes of all tables that move. What is written meanwhile is not in them.
+// measure reads the sizes of all tables that move, as VACUUM and ANALYZE saw them last:
+// to ask the files would wait for whoever has locked a table.
 func (e *estimate) measure(ctx context.Context, b *Reader) error {
 	conn, err := b.watcher(ctx, Source)
 	if err != nil {
 		return err
 	}
-	rows, err := conn.Query(ctx, `SELECT c.oid::regclass::text, pg_table_size(c.oid) FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname
-		JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename WHERE p.pubname = $1`, b.publication())
+	rows, err := conn.Query(ctx, `SELECT c.oid::regclass::text, (c.relpages + coalesce(o.relpages, 0))::bigint * current_setting('block_size')::bigint FROM pg_publication_tables p
+		JOIN pg_namespace n ON n.nspname = p.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename LEFT JOIN pg_class o ON o.oid = c.reltoastrelid
+		WHERE p.pubname = $1`, b.publication())
 	if err != nil {
 		return b.about(Source, err)
 	}

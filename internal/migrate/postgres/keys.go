@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"godwit/internal/landscape"
 )
@@ -23,19 +22,20 @@ import (
 // keyless is a table that has neither.
 type keyless struct {
 	Table string // as SQL
+	Oid   uint32
 	Was   string // relreplident: "d", or "n" where somebody wanted none, or dropped its index
 	Index string // as SQL; "" where no index will do
 	Bytes int64
 	Bare  string // a column whose type has no equality; no row is found by it
 }
 
-const keylessQuery = withoutEquality + `SELECT format('%I.%I', n.nspname, c.relname), CASE c.relreplident WHEN 'd' THEN 'd' ELSE 'n' END,
+const keylessQuery = withoutEquality + `SELECT format('%I.%I', n.nspname, c.relname), c.oid, CASE c.relreplident WHEN 'd' THEN 'd' ELSE 'n' END,
 		coalesce((SELECT quote_ident(x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
 			WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
 			AND NOT EXISTS (SELECT FROM generate_series(0, i.indnkeyatts - 1) k LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k]
 				WHERE a.attnotnull IS NOT TRUE OR a.attnum <= 0)
 			ORDER BY i.indnkeyatts, x.relname LIMIT 1), ''),
-		pg_relation_size(c.oid),
+		c.relpages::bigint * current_setting('block_size')::bigint,
 		coalesce((SELECT format('%s, %s', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod)) FROM pg_attribute a JOIN bare b ON b.oid = a.atttypid
 			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum LIMIT 1), '')` +
 	relations + ` AND c.relkind = 'r' AND c.relpersistence = 'p' AND (c.relreplident = 'n'
@@ -50,11 +50,6 @@ func (k keyless) give() string {
 		identity = "USING INDEX " + k.Index
 	}
 	return "ALTER TABLE " + k.Table + " REPLICA IDENTITY " + identity
-}
-
-// takeBack is the statement that makes it as it was.
-func (k keyless) takeBack() string {
-	return "ALTER TABLE IF EXISTS " + k.Table + " REPLICA IDENTITY " + map[string]string{"d": "DEFAULT", "n": "NOTHING"}[k.Was]
 }
 
 // lost: no identity makes its rows found.
@@ -132,8 +127,33 @@ func some(names []string, most int) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
-// keyKeys of godwit.state are the statements, a list in JSON, that take the identities back.
+// keyKeys of godwit.state are the keys that were given, a list of givenKey in JSON.
 const keyKeys = "keys"
+
+// givenKey is what is needed to take one back.
+type givenKey struct {
+	Table string `json:"table"` // as SQL, when it was given
+	Oid   uint32 `json:"oid"`   // of the table, which it keeps under another name; 0: not known yet
+	Given string `json:"given"` // relreplident
+	Was   string `json:"was"`   // as SQL
+}
+
+func (k keyless) given() givenKey {
+	return givenKey{Table: k.Table, Oid: k.Oid, Given: map[bool]string{true: "f", false: "i"}[k.Index == ""],
+		Was: map[string]string{"d": "DEFAULT", "n": "NOTHING"}[k.Was]}
+}
+
+// takeBack is the statement that makes the table as it was, unless somebody has given it
+// another key meanwhile, or it is gone.
+func (g givenKey) takeBack() string {
+	table := "pg_catalog.to_regclass(" + literal(g.Table) + ")"
+	if g.Oid != 0 {
+		table = fmt.Sprintf("%d::oid::regclass", g.Oid)
+	}
+	return "DO " + literal(fmt.Sprintf(`DECLARE t CONSTANT regclass := %s; BEGIN
+		IF (SELECT c.relreplident::text FROM pg_catalog.pg_class c WHERE c.oid = t) = %s THEN EXECUTE pg_catalog.format('ALTER TABLE %%s REPLICA IDENTITY %s', t); END IF; END`,
+		table, literal(g.Given), g.Was))
+}
 
 // giveKeys gives tables of the source that have no key an identity. It is noted before,
 // on both sides: the target gets them with the definitions.
@@ -150,26 +170,24 @@ func (b *Writer) giveKeys(ctx context.Context) error {
 		return b.about(Source, err)
 	}
 	tables = slices.DeleteFunc(tables, keyless.lost)
-	back, err := b.keysGiven(ctx, Source)
+	given, err := b.keysGiven(ctx, Source)
 	if err != nil {
 		return err
 	}
 	for _, k := range tables {
-		if !slices.Contains(back, k.takeBack()) {
-			back = append(back, k.takeBack())
+		if !slices.ContainsFunc(given, func(g givenKey) bool { return g.Oid == k.Oid }) {
+			given = append(given, k.given())
 		}
 	}
-	if len(back) == 0 {
+	if len(given) == 0 {
 		return nil
 	}
-	list, err := json.Marshal(back)
-	if err != nil {
-		return err
+	there := slices.Clone(given)
+	for i := range there {
+		there[i].Oid = 0
 	}
-	for _, side := range []string{Source, Target} {
-		if _, err := b.write(ctx, side, noteState(keyKeys, literal(string(list)))); err != nil {
-			return err
-		}
+	if err := errors.Join(b.noteKeys(ctx, Source, given), b.noteKeys(ctx, Target, there)); err != nil {
+		return err
 	}
 	for _, k := range tables {
 		if err := b.patiently(ctx, Source, k.give()); err != nil {
@@ -179,8 +197,39 @@ func (b *Writer) giveKeys(ctx context.Context) error {
 	return nil
 }
 
-// keysGiven are the statements that take back what was given on side.
-func (b *Writer) keysGiven(ctx context.Context, side string) ([]string, error) {
+func (b *Writer) noteKeys(ctx context.Context, side string, given []givenKey) error {
+	list, err := json.Marshal(given)
+	if err != nil {
+		return err
+	}
+	_, err = b.write(ctx, side, noteState(keyKeys, literal(string(list))))
+	return err
+}
+
+// findKeys notes which tables of the target have the names of those that got a key: from
+// now on they may be renamed.
+func (b *Writer) findKeys(ctx context.Context) error {
+	given, err := b.keysGiven(ctx, Target)
+	if err != nil || !slices.ContainsFunc(given, func(g givenKey) bool { return g.Oid == 0 }) {
+		return err
+	}
+	for i, g := range given {
+		if g.Oid != 0 {
+			continue
+		}
+		oid, err := b.write(ctx, Target, "SELECT coalesce(pg_catalog.to_regclass("+literal(g.Table)+")::oid, 0)")
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Sscan(oid[0], &given[i].Oid); err != nil {
+			return err
+		}
+	}
+	return b.noteKeys(ctx, Target, given)
+}
+
+// keysGiven are the keys that were given on side.
+func (b *Writer) keysGiven(ctx context.Context, side string) ([]givenKey, error) {
 	there, err := b.write(ctx, side, apparatusIn("state"))
 	if err != nil || there[0] == "" {
 		return nil, err
@@ -189,29 +238,21 @@ func (b *Writer) keysGiven(ctx context.Context, side string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var back []string
-	err = json.Unmarshal([]byte(cmp.Or(noted[0], "[]")), &back)
-	return back, b.about(side, err)
+	var given []givenKey
+	err = json.Unmarshal([]byte(cmp.Or(noted[0], "[]")), &given)
+	return given, b.about(side, err)
 }
 
-// takeKeys takes back what giveKeys gave, once nothing is published any more. A table
-// that has become something else meanwhile stays as it is.
+// takeKeys takes back what giveKeys gave, once nothing is published any more.
 func (b *Writer) takeKeys(ctx context.Context, side string) error {
-	back, err := b.keysGiven(ctx, side)
+	given, err := b.keysGiven(ctx, side)
 	if err != nil {
 		return err
 	}
-	for _, statement := range back {
-		err := b.patiently(ctx, side, statement)
-		var refused *pgconn.PgError
-		if errors.As(err, &refused) && refused.Code == wrongObjectType {
-			continue
-		}
-		if err != nil {
+	for _, g := range given {
+		if err := b.patiently(ctx, side, g.takeBack()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-const wrongObjectType = "42809"

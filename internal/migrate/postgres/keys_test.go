@@ -41,6 +41,7 @@ func startKeyless(t *testing.T) (source, target *migratetest.Server, pair postgr
 		columns := map[bool]string{true: "(a, n) VALUES (1, 1)", false: "(n, note) VALUES (1, 'x')"}[table == "member"]
 		migratetest.Exec(t, source.Admin, "INSERT INTO "+table+" "+columns)
 	}
+	migratetest.Exec(t, source.Admin, "ANALYZE") // which counts their pages
 	return source, target, migratetest.Pair(t, source, target)
 }
 
@@ -175,5 +176,26 @@ func TestUnlogged(t *testing.T) {
 	v, err := b.Verify(t.Context(), nil)
 	if err != nil || len(v.Differing) > 0 {
 		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// TestKeysOfWhatIsRenamed: a table that got a key is another's name later, and the table
+// of that name has a key of its own: each is as it was, or as somebody made it.
+func TestKeysOfWhatIsRenamed(t *testing.T) {
+	t.Parallel()
+	source, _, pair := startKeyless(t)
+	was := identities(t, source.Admin)
+	pair.AutoKeys = true
+	b := migratetest.Writer(t, pair)
+	if err := b.Sync(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	migratetest.Exec(t, source.Admin, "ALTER TABLE public.history RENAME TO history_old", "CREATE TABLE public.history (n int)", "ALTER TABLE public.history REPLICA IDENTITY FULL", "ALTER TABLE maybe REPLICA IDENTITY NOTHING")
+	changed := strings.NewReplacer("history d", "history f, history_old d", "maybe d", "maybe n")
+	if err := b.Abort(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := identities(t, source.Admin); got != changed.Replace(was) {
+		t.Errorf("it was %s and is %s", was, got)
 	}
 }

@@ -8,10 +8,12 @@ import (
 	"godwit/internal/landscape"
 )
 
-// localeOf is how the database encodes and sorts texts: encoding, provider, and locales.
+// localeOf is how the database encodes and sorts texts: encoding; provider and locales;
+// and what decides in which order.
 const localeOf = `SELECT unnest(ARRAY[pg_encoding_to_char(encoding),
 		CASE coalesce(to_jsonb(d)->>'datlocprovider', 'c') WHEN 'i' THEN 'ICU ' WHEN 'b' THEN 'builtin ' ELSE '' END ||
-		coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale', datcollate || '/' || datctype)])
+		coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale', datcollate || '/' || datctype),
+		coalesce(to_jsonb(d)->>'datlocprovider', 'c') || ' ' || coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale', datcollate)])
 	FROM pg_database d WHERE datname = current_database()`
 
 // textBounds are tables whose partitions are bounded by texts, in the order of the database.
@@ -34,6 +36,9 @@ func (b *Reader) locales(ctx context.Context) (landscape.Findings, error) {
 	}
 	const mend = "make the target's database with the source's locale and its provider"
 	all = append(all, b.finding(Target, landscape.Warning, fmt.Sprintf("collation is %s, the source's is %s: texts may sort differently", target[1], source[1]), mend))
+	if order(source[2]) == order(target[2]) {
+		return all, nil
+	}
 	conn, err := b.watcher(ctx, Source)
 	if err != nil {
 		return all, err
@@ -44,4 +49,15 @@ func (b *Reader) locales(ctx context.Context) (landscape.Findings, error) {
 			mend+`, or bound them in an order that is the same everywhere: PARTITION BY RANGE (… COLLATE "C")`))
 	}
 	return all, b.about(Source, err)
+}
+
+// order is what two locales have in common that sort alike, however they are written:
+// C.UTF-8 sorts by code points, which is the order of the bytes.
+func order(locale string) string {
+	locale = strings.NewReplacer("utf-8", "utf8", "_", "-").Replace(strings.ToLower(locale))
+	switch locale {
+	case "c posix", "c c.utf8", "b c", "b c.utf8":
+		return "c c"
+	}
+	return locale
 }

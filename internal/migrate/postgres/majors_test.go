@@ -12,26 +12,31 @@ import (
 	"godwit/internal/testtool"
 )
 
-// ofMajor is a server of this machine's, or one that `make tools` has fetched.
+// ofMajor is a server that `make tools` has fetched.
 func ofMajor(t *testing.T, major int) postgrestest.Option {
 	t.Helper()
-	if inst, err := local.Find(t.Context()); err == nil && inst.Major == major {
-		return postgrestest.With(inst)
-	}
 	bin := filepath.Dir(testtool.Find(t, fmt.Sprintf("postgres%d/bin/postgres", major)))
 	return postgrestest.With(local.Installation{Bin: bin, Major: major, Version: fmt.Sprint(major)})
 }
+
+// own stands for the major of this machine.
+const own = 0
 
 // TestOldMajors: a data centre's old server moves to this machine's, the way back
 // works, and so does another way there.
 func TestOldMajors(t *testing.T) {
 	t.Parallel()
-	for _, majors := range [][2]int{{11, 15}, {12, 15}, {13, 15}, {14, 15}, {11, 17}} {
+	for _, majors := range [][2]int{{11, own}, {12, own}, {13, own}, {14, own}, {11, 17}} {
 		t.Run(fmt.Sprintf("%d to %d", majors[0], majors[1]), func(t *testing.T) {
 			t.Parallel()
 			source := migratetest.StartServer(t, ofMajor(t, majors[0]))
-			target := migratetest.StartServer(t, ofMajor(t, majors[1]))
+			var to []postgrestest.Option
+			if majors[1] != own {
+				to = append(to, ofMajor(t, majors[1]))
+			}
+			target := migratetest.StartServer(t, to...)
 			source.Fill(t, 2000)
+			migratetest.Exec(t, source.App, "CREATE TABLE measure (id float8 PRIMARY KEY, a real, p point)", "INSERT INTO measure SELECT g / 7.0::float8, 1 / 3.0, point(0.1, g / 3.0) FROM generate_series(1, 50) g")
 			pair := migratetest.Pair(t, source, target)
 			if findings, err := check(t, pair); err != nil || len(findings) > 0 {
 				t.Errorf("check: %v, %v", findings, err)

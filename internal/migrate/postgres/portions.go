@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -57,23 +58,25 @@ func waitedInVain(err error) bool {
 	return errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01")
 }
 
-// patiently runs statements that lock a table in one transaction, giving way
-// to whoever uses the table and trying again.
+// patiently runs statements that lock a table in one transaction, giving way to whoever
+// uses the table and trying again, less and less often: everybody who comes to the table
+// meanwhile waits behind it.
 func (b *Writer) patiently(ctx context.Context, side string, statements ...string) error {
 	var last error
-	err := until(ctx, lockPatience/2, func() (bool, error) {
+	for wait := lockPatience / 2; ; wait = min(2*wait, rarely) {
 		_, err := b.write(ctx, side, givingWay(statements)...)
-		if waitedInVain(err) {
-			last = err
-			return false, nil
+		if err == nil || !waitedInVain(err) {
+			return err
 		}
-		return true, err
-	})
-	if err != nil && last != nil {
-		return fmt.Errorf("%w; a long transaction uses it: %w", err, last)
+		last = err
+		if err := pause(ctx, wait); err != nil {
+			return fmt.Errorf("%w; a long transaction uses it: %w", err, last)
+		}
 	}
-	return err
 }
+
+// rarely is how long the pauses of patiently become.
+const rarely = 5 * time.Second
 
 // publish makes the publication of side: an explicit list of tables.
 func (b *Writer) publish(ctx context.Context, side string) error {

@@ -72,7 +72,7 @@ func (b *Writer) sync(ctx context.Context, progress func(Progress)) error {
 		{"fencing the target", func() error { return b.fenceTarget(ctx) }},
 		{"copying definitions", func() error { return b.copyDefinitions(ctx) }},
 		{"equipping the target", func() error { return b.equip(ctx, Target) }}, // its event trigger
-		{"carrying settings", func() error { return b.carrySettings(ctx) }},
+		{"carrying settings", func() error { return errors.Join(b.carrySettings(ctx), b.findKeys(ctx)) }},
 		{"guarding the target", func() error { return b.guard(ctx, Target) }},
 		{"equipping the source", func() error { return b.equip(ctx, Source) }},
 		{"guarding the source", func() error { return b.guard(ctx, Source) }},

@@ -7,11 +7,11 @@ import (
 )
 
 // oldestOpen names the transaction on a server that has been open for longest, of those
-// that a slot waits for: whoever writes in any of its databases, and whoever is at work
-// in this one; pg_create_logical_replication_slot ends when all that were open have.
+// that a slot waits for: whoever writes, in any of its databases; what only reads has no
+// xid. pg_create_logical_replication_slot ends when all that were open have.
 const oldestOpen = `SELECT who FROM (
 		SELECT xact_start AS began, format('session %s (%s, role %s, database %s), open for %s s', pid, coalesce(nullif(application_name, ''), 'no name'), usename, datname, extract(epoch FROM clock_timestamp() - xact_start)::int) AS who FROM pg_stat_activity
-			WHERE (backend_xid IS NOT NULL OR datname = current_database()) AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND NOT starts_with(application_name, 'godwit')
+			WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() AND NOT starts_with(application_name, 'godwit')
 		UNION ALL SELECT prepared, format('prepared transaction %s (role %s, database %s), open for %s s', gid, owner, database, extract(epoch FROM clock_timestamp() - prepared)::int) FROM pg_prepared_xacts
 	) t WHERE began < clock_timestamp() - interval '1 second' ORDER BY began LIMIT 1`
 

@@ -222,14 +222,24 @@ func (p *physical) addLinked(dir string) error {
 		return err
 	}
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.Type() != fs.ModeSymlink {
-			return err
+		switch {
+		case err != nil && entry != nil && entry.IsDir(), err == nil && entry.IsDir() && notOfInstallation(path):
+			return fs.SkipDir
+		case err != nil || entry.Type() != fs.ModeSymlink:
+			return nil
 		}
 		if _, err := os.Stat(path); err != nil {
 			return nil // it leads to nothing on the machine either
 		}
 		return p.add(path)
 	})
+}
+
+// notOfInstallation: programs, whose links are others' names for them, and the data
+// that somebody keeps beside them.
+func notOfInstallation(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "PG_VERSION"))
+	return err == nil || filepath.Base(dir) == "bin"
 }
 
 // outermost drops paths below others, and links that come with a bound directory.

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 )
 
@@ -44,17 +45,22 @@ func identify(dataDir string) error {
 	if err != nil {
 		return err
 	}
-	segments, err := filepath.Glob(filepath.Join(dataDir, "pg_wal", "[0-9A-F]*[0-9A-F]"))
+	entries, err := os.ReadDir(filepath.Join(dataDir, "pg_wal"))
 	if err != nil {
 		return err
 	}
-	for _, segment := range segments {
-		if err := identifySegment(segment, old, id); err != nil {
+	for _, e := range entries {
+		if !segmentName.MatchString(e.Name()) {
+			continue
+		}
+		if err := identifySegment(filepath.Join(dataDir, "pg_wal", e.Name()), old, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+var segmentName = regexp.MustCompile("^[0-9A-F]{24}$")
 
 func identifyControl(path string, id uint64) (old uint64, err error) {
 	b, err := os.ReadFile(path)
