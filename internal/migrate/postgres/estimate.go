@@ -47,7 +47,7 @@ func (e *estimate) look(ctx context.Context, b *Reader, p *Progress, now time.Ti
 }
 
 // measure reads the sizes of all tables that move, as VACUUM and ANALYZE saw them last:
-// to ask the files would wait for whoever has locked a table.
+// asking the files would wait for a session that has locked a table.
 func (e *estimate) measure(ctx context.Context, b *Reader) error {
 	conn, err := b.watcher(ctx, Source)
 	if err != nil {

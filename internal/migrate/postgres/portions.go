@@ -58,9 +58,9 @@ func waitedInVain(err error) bool {
 	return errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01")
 }
 
-// patiently runs statements that lock a table in one transaction, giving way to whoever
-// uses the table and trying again, less and less often: everybody who comes to the table
-// meanwhile waits behind it.
+// patiently runs statements that lock a table in one transaction. It gives way to the
+// sessions that use the table and tries again, less and less often: all who come to the
+// table meanwhile wait behind it.
 func (b *Writer) patiently(ctx context.Context, side string, statements ...string) error {
 	var last error
 	for wait := lockPatience / 2; ; wait = min(2*wait, rarely) {

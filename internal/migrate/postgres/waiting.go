@@ -7,7 +7,7 @@ import (
 )
 
 // oldestOpen names the transaction on a server that has been open for longest, of those
-// that a slot waits for: whoever writes, in any of its databases; what only reads has no
+// that a slot waits for: those that write, in any of its databases; what only reads has no
 // xid. pg_create_logical_replication_slot ends when all that were open have.
 const oldestOpen = `SELECT who FROM (
 		SELECT xact_start AS began, format('session %s (%s, role %s, database %s), open for %s s', pid, coalesce(nullif(application_name, ''), 'no name'), usename, datname, extract(epoch FROM clock_timestamp() - xact_start)::int) AS who FROM pg_stat_activity
@@ -42,7 +42,7 @@ func (b *Reader) blameOldest(ctx context.Context, side string, err error) error 
 	return fmt.Errorf("%w; the oldest transaction on the %s is that of %s", err, side, who)
 }
 
-// sayWaits is how often whoever waits says for whom.
+// sayWaits is how often a step that waits says for whom.
 const sayWaits = 2 * time.Second
 
 // telling does something, and says for whom it waits as long as it does. It looks

@@ -12,7 +12,7 @@ import (
 )
 
 // TestEachClusterHasItsIdentifier: two of one template differ. That it is right for other
-// majors too is shown by whoever starts them, in migrate/postgres.
+// majors too is shown in migrate/postgres, where they start.
 func TestEachClusterHasItsIdentifier(t *testing.T) {
 	t.Parallel()
 	seen := map[int64]bool{}
