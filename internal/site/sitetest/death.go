@@ -3,6 +3,7 @@ package sitetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"godwit/internal/fleet"
@@ -33,11 +34,9 @@ func die(t *testing.T, b *bench) {
 		b.ok(r.Revive(b.ctx, b.environment))
 		b.ok(r.Pulse(b.ctx, b.environment))
 	}
-	for _, d := range b.observe().Databases {
-		if !d.Ready {
-			t.Errorf("database %s of what was brought back is not ready: %s", d.Name, d.Reason)
-		}
-	}
+	b.eventually("its databases, which recover first, are ready", func() bool {
+		return !slices.ContainsFunc(b.observe().Databases, func(d site.Database) bool { return !d.Ready })
+	})
 	b.eventually("both instances serve again", func() bool { return len(b.instances(1, fleet.Ready)) == 2 })
 	if w := b.weights(); w[1] == 0 {
 		t.Errorf("weights are %v", w)
